@@ -1,0 +1,209 @@
+"""The simulated site as a whole: what stands in it, in which order it rises, and how it goes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, ImageNotFound
+from docker.models.containers import Container
+
+from . import base_image, credentials, engine, images, ports, stores
+from .console import LabError, say
+from .gpu import cards, guest
+from .machines import SYSTEMD_OPTIONS, Machine, Secret, remove, stand, wait_until
+from .names import DOMAIN, LABEL, Names
+
+# In the order in which they rise: what serves others comes first.
+PARTS = ("mirror", "registry", "gpu-host", "windows-host")
+BOOT_SECONDS = 90
+# Images, inner engine and layers of one lab, measured at 3.1 GB, with room to work.
+NEEDED_BYTES = 6 * 1024**3
+
+
+def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
+    build = names.build
+    image = names.image(part)
+    if part == "mirror":
+        return Machine(part, image)
+    if part == "registry":
+        return Machine(part, image, ports={5000: port["registry"]})
+    if part == "gpu-host":
+        return Machine(
+            part,
+            image,
+            ports={22: port["ssh"]},
+            # A volume, because overlay2 cannot stand on the container's own overlay.
+            volumes={"gpu-host-docker": "/var/lib/docker"},
+            secrets=(
+                Secret(build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
+                Secret(build / "ssh" / "operator.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
+            ),
+            options=SYSTEMD_OPTIONS,
+        )
+    return Machine(
+        part,
+        image,
+        ports={80: port["http"], 443: port["https"], 5986: port["winrm"]},
+        volumes={"windows-host-state": "/var/lib/winsim"},
+        secrets=(
+            Secret(build / "tls" / "winrm.crt", "/etc/winsim/winrm.crt"),
+            Secret(build / "tls" / "winrm.key", "/etc/winsim/winrm.key"),
+            Secret(build / "windows-users", "/etc/winsim/users"),
+        ),
+    )
+
+
+def _owned(client: docker.DockerClient, names: Names) -> dict[str, Any]:
+    wanted = {"label": f"{LABEL}={names.lab}"}
+    return {
+        "containers": client.containers.list(all=True, filters=wanted),
+        "networks": client.networks.list(filters=wanted),
+        "volumes": client.volumes.list(filters=wanted),
+        "images": client.images.list(filters=wanted),
+    }
+
+
+def _ports(client: docker.DockerClient, names: Names) -> dict[str, int]:
+    """The lab's ports, as they were chosen when it was raised first; leftovers without a record are removed."""
+    record = names.build / "lab.json"
+    owned = _owned(client, names)
+    if record.exists() and owned["containers"]:
+        return dict(json.loads(record.read_text())["ports"])
+    if owned["containers"] or owned["networks"] or owned["volumes"]:
+        say("removing leftovers of an earlier lab of this name")
+        _remove_all(client, names)
+    return ports.choose()
+
+
+def _ssh_answers(container: Container, port: int) -> bool:
+    container.reload()
+    if container.status != "running":
+        return False
+    try:
+        with socket.create_connection((ports.ADDRESS, port), timeout=1) as probe:
+            probe.settimeout(1)
+            return probe.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((ports.ADDRESS, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _enough_room() -> None:
+    free = shutil.disk_usage("/var/lib").free
+    if free < NEEDED_BYTES:
+        raise LabError(
+            found=f"{free / 1024**3:.1f} GiB free under /var/lib",
+            expected=f"at least {NEEDED_BYTES / 1024**3:.0f} GiB for the lab's images and its inner engine",
+            next_step="free some room and run again",
+        )
+
+
+def up(names: Names, only: set[str]) -> None:
+    """Raises the lab, or brings it back to how it should stand. `only` restricts it to some parts."""
+    parts = [part for part in PARTS if not only or part in only]
+    inventory = cards.load()
+    _enough_room()
+    client = engine.ensure()
+    port = _ports(client, names)
+    credentials.ensure(names.build, names.lab)
+    record = {"name": names.lab, "domain": DOMAIN, "address": ports.ADDRESS, "ports": port, "parts": parts}
+    (names.build / "lab.json").write_text(json.dumps(record, indent=1) + "\n")
+    known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
+    (names.build / "ssh" / "known_hosts").write_text(known)
+
+    base = base_image.ensure(client)
+    with tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
+        for part in parts:
+            extra: tuple[tuple[Path, str], ...] = ()
+            if part == "gpu-host":
+                guest.lay_guest(inventory, Path(room))
+                extra = ((Path(room), "guest"),)
+            images.build(client, names, part, base, *extra)
+    if not client.networks.list(names=[f"^{names.network}$"]):
+        client.networks.create(names.network, driver="bridge", labels=names.labels)
+    for purpose in ("gpu-host-docker", "windows-host-state"):
+        client.volumes.create(names.volume(purpose), labels=names.labels)
+
+    standing = {part: stand(client, names, _machine(names, part, port)) for part in parts}
+    for part, check in {
+        "registry": lambda: _listens(port["registry"]),
+        "gpu-host": lambda: _ssh_answers(standing["gpu-host"], port["ssh"]),
+        "windows-host": lambda: _listens(port["winrm"]),
+    }.items():
+        if part in standing:
+            logs = standing[part].logs
+            wait_until(f"{part} answers", check, BOOT_SECONDS, lambda logs=logs: logs(tail=15).decode(errors="replace"))
+    if "mirror" in standing:
+        stores.serve_sources(standing["mirror"], names.build)
+    if "registry" in standing:
+        stores.serve_base_image(client, port["registry"])
+    if "gpu-host" in standing:
+        stores.place_models(standing["gpu-host"], names.build)
+    say(f"the lab '{names.lab}' stands: {', '.join(parts)}")
+
+
+def _remove_all(client: docker.DockerClient, names: Names) -> None:
+    for part in reversed(PARTS):
+        remove(client, names, part)
+    owned = _owned(client, names)
+    for container in owned["containers"]:
+        container.remove(force=True, v=True)
+    for network in owned["networks"]:
+        network.reload()
+        for stray in network.containers:
+            network.disconnect(stray, force=True)
+        network.remove()
+    for volume in owned["volumes"]:
+        volume.remove(force=True)
+
+
+def down(names: Names) -> None:
+    """Takes the lab down and leaves nothing of it; shared images go with the last lab, the engine stays."""
+    client = engine.connect()
+    if client is None:
+        say("no Docker Engine answers, so there is no lab in it")
+    else:
+        _remove_all(client, names)
+        for image in _owned(client, names)["images"]:
+            for tag in image.tags:
+                client.images.remove(tag)
+        if not any(LABEL in container.labels for container in client.containers.list(all=True)):
+            for tag in (base_image.BASE, base_image.PLAIN):
+                try:
+                    client.images.remove(tag)
+                except ImageNotFound:
+                    continue
+                except APIError as error:
+                    say(f"{tag} stays: {error.explanation}")
+    shutil.rmtree(names.build, ignore_errors=True)
+    say(f"the lab '{names.lab}' is gone. Docker Engine stays: other work may use it by now.")
+
+
+def status(names: Names) -> int:
+    """Prints what stands. Returns 0 when every part of the raised lab runs, else 1."""
+    record = names.build / "lab.json"
+    client = engine.connect()
+    if client is None or not record.exists():
+        say(f"the lab '{names.lab}' is not raised; `make lab-up` raises it")
+        return 1
+    document = json.loads(record.read_text())
+    states = {c.name: c.status for c in _owned(client, names)["containers"]}
+    wanted = {part: states.get(names.container(part), "missing") for part in document["parts"]}
+    for part, state in wanted.items():
+        print(f"{part:14} {state}")
+    for service, port in document["ports"].items():
+        print(f"{service:14} {ports.ADDRESS}:{port}")
+    return 0 if all(state == "running" for state in wanted.values()) else 1

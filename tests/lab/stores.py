@@ -1,0 +1,115 @@
+"""What the lab's mirror, registry and model folder hold: the base image, ComfyUI's sources and the model files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import docker
+import yaml
+from docker.models.containers import Container
+
+from . import base_image
+from .console import LabError
+from .images import HERE, archive
+from .names import ROOT
+
+MODELS_FOLDER = "/srv/models"  # as on the site: there before the deployment, and not its to change
+_GIT_FOLDER = "/srv/mirror/git"
+# Commits depend on contents alone: the same tree gives the same pin on every machine.
+_GIT = {
+    "GIT_AUTHOR_NAME": "lab",
+    "GIT_AUTHOR_EMAIL": "lab@comfystack.test",
+    "GIT_AUTHOR_DATE": "2025-01-01T00:00:00Z",
+    "GIT_COMMITTER_NAME": "lab",
+    "GIT_COMMITTER_EMAIL": "lab@comfystack.test",
+    "GIT_COMMITTER_DATE": "2025-01-01T00:00:00Z",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+}
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, env=_GIT, check=True
+    )
+    return done.stdout.strip()
+
+
+def _write_if_new(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def serve_sources(mirror: Container, build: Path) -> None:
+    """Puts the ComfyUI simulator on the mirror as a git repository, and its pin into `build`/sources.lock.yml."""
+    with tempfile.TemporaryDirectory(prefix="comfystack-git-") as room:
+        tree, bare = Path(room) / "tree", Path(room) / "git" / "ComfyUI.git"
+        shutil.copytree(HERE / "comfyui", tree, ignore=shutil.ignore_patterns("__pycache__", "*_cache"))
+        _git("init", "-q", "-b", "master", folder=tree)
+        _git("add", "-A", folder=tree)
+        _git("commit", "-q", "-m", "The ComfyUI simulator", folder=tree)
+        commit = _git("rev-parse", "HEAD", folder=tree)
+        _git("clone", "-q", "--bare", str(tree), str(bare), folder=Path(room))
+        # nginx serves plain files: git's "dumb" protocol reads these lists.
+        _git("update-server-info", folder=bare)
+        mirror.exec_run(["rm", "-rf", f"{_GIT_FOLDER}/ComfyUI.git"])
+        mirror.exec_run(["mkdir", "-p", _GIT_FOLDER])
+        mirror.put_archive(_GIT_FOLDER, archive((bare, "ComfyUI.git")).getvalue())
+    lock = {
+        "comfyui": {
+            "repository": "http://mirror/git/ComfyUI.git",
+            "commit": commit,
+            "licence": "Apache-2.0",
+            "reason": "the lab's ComfyUI simulator",
+        },
+        "custom_nodes": [],
+    }
+    _write_if_new(build / "sources.lock.yml", yaml.safe_dump(lock, sort_keys=False))
+
+
+def serve_base_image(client: docker.DockerClient, port: int) -> None:
+    """Pushes the plain Debian image to the lab's registry, under the name that Dockerfiles ask for."""
+    target = f"127.0.0.1:{port}/library/debian"
+    image = client.images.get(base_image.PLAIN)
+    image.tag(target, f"{base_image.SUITE}-slim")
+    try:
+        for line in client.images.push(target, f"{base_image.SUITE}-slim", stream=True, decode=True):
+            if "error" in line:
+                raise LabError(
+                    found=f"the lab's registry refused the base image: {line['error']}",
+                    expected="a registry that stores it",
+                    next_step="`make lab-reset` starts afresh",
+                )
+    finally:
+        client.images.remove(f"{target}:{base_image.SUITE}-slim", noprune=True)
+
+
+def _stand_in(name: str) -> bytes:
+    """A whole, well-formed safetensors file of a few bytes."""
+    header = json.dumps({"__metadata__": {"stand_in_for": name}, "w": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})
+    padded = header.encode() + b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(padded)) + padded + b"\0"
+
+
+def place_models(gpu_host: Container, build: Path) -> None:
+    """Stand-ins for every locked model file, in the guest's own model folder, and their lock in `build`."""
+    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for entry in lock["files"].values():
+            content = _stand_in(entry["name"])
+            entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), verified="lab stand-in")
+            info = tarfile.TarInfo(f"{MODELS_FOLDER.lstrip('/')}/{entry['folder']}/{entry['name']}")
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    gpu_host.put_archive("/", buffer.getvalue())
+    _write_if_new(build / "models.lock.yml", yaml.safe_dump(lock, sort_keys=False))
