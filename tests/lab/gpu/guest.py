@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.lab.gpu import inventory as inv
+from .cards import DEFAULT_CARDS, Inventory, InventoryError, load, simulated_driver
 
 NVIDIA_SMI = Path(__file__).with_name("nvidia_smi.py")
 
@@ -48,15 +48,15 @@ NATIVE_LIB_FILES = ("libcuda.so.1", "libnvidia-ml.so.1")
 OTHER_STORE_FILES = ("igd12umd64.so", "libigc.so")
 
 
-def lay_guest(cards: inv.Inventory, root: Path) -> None:
-    """Makes the driver part of the tree under `root` say exactly what `cards` says."""
+def lay_guest(inventory: Inventory, root: Path) -> None:
+    """Makes the driver part of the tree under `root` say exactly what `inventory` says."""
     clear_guest(root)
-    if cards.mode == "wsl":
-        _lay_wsl(cards, root)
+    if inventory.mode == "wsl":
+        _lay_wsl(inventory, root)
         devices = ["/dev/dxg"]
     else:
-        _lay_native(cards, root)
-        devices = ["/dev/nvidiactl", *(f"/dev/nvidia{card.minor}" for card in cards.cards)]
+        _lay_native(inventory, root)
+        devices = ["/dev/nvidiactl", *(f"/dev/nvidia{card.minor}" for card in inventory.cards)]
     # /dev is a fresh tmpfs in every container: systemd makes the nodes at boot.
     lines = [f"c {device} 0666 root root - {NULL_DEVICE}" for device in devices]
     _write(root / TMPFILES, "\n".join(lines) + "\n")
@@ -71,29 +71,29 @@ def clear_guest(root: Path) -> None:
         (root / file).unlink(missing_ok=True)
 
 
-def _lay_wsl(cards: inv.Inventory, root: Path) -> None:
+def _lay_wsl(inventory: Inventory, root: Path) -> None:
     for name in LIB_FILES:
         _placeholder(root / WSL_LIB / name)
     _nvidia_smi(root / WSL_LIB / "nvidia-smi")
-    store = root / WSL_STORE / cards.driver.store.folder
+    store = root / WSL_STORE / inventory.driver.store.folder
     for name in STORE_FILES:
         _placeholder(store / name)
     _nvidia_smi(store / "nvidia-smi")
-    _driver_file(cards, store)
-    for other in cards.other_stores:
+    _driver_file(inventory, store)
+    for other in inventory.other_stores:
         for name in OTHER_STORE_FILES:
             _placeholder(root / WSL_STORE / other.folder / name)
 
 
-def _lay_native(cards: inv.Inventory, root: Path) -> None:
+def _lay_native(inventory: Inventory, root: Path) -> None:
     for name in NATIVE_LIB_FILES:
         _placeholder(root / NATIVE_LIB / name)
     _nvidia_smi(root / "usr/bin/nvidia-smi")
-    _driver_file(cards, root / NATIVE_DRIVER)
+    _driver_file(inventory, root / NATIVE_DRIVER)
 
 
-def _driver_file(cards: inv.Inventory, folder: Path) -> None:
-    text = json.dumps(inv.simulated_driver(cards), indent=2) + "\n"
+def _driver_file(inventory: Inventory, folder: Path) -> None:
+    text = json.dumps(simulated_driver(inventory), indent=2) + "\n"
     _write(folder / "simulated-driver.json", text)
 
 
@@ -114,12 +114,12 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Lay the simulated NVIDIA driver into a root directory.")
-    parser.add_argument("--cards", type=Path, default=inv.DEFAULT_CARDS, help="card inventory (YAML)")
+    parser.add_argument("--cards", type=Path, default=DEFAULT_CARDS, help="card inventory (YAML)")
     parser.add_argument("--root", type=Path, required=True, help="directory that stands for /")
     options = parser.parse_args()
     try:
-        lay_guest(inv.load(options.cards), options.root)
-    except inv.InventoryError as error:
+        lay_guest(load(options.cards), options.root)
+    except InventoryError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
