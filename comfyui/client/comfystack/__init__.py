@@ -1,0 +1,53 @@
+"""Client of a ComfyStack image-editing service."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import graphs
+from .client import ComfyClient
+from .errors import (
+    AuthenticationError,
+    ComfyError,
+    ExecutionError,
+    InputError,
+    JobCancelledError,
+    JobInterruptedError,
+    JobTimeoutError,
+    ModelMissingError,
+    NodeProblem,
+    ServerGoneError,
+    TlsError,
+    TooLargeError,
+    UnexpectedAnswerError,
+    ValidationError,
+)
+from .events import Graph, ImageRef, Progress, Result
+
+try:
+    __version__ = version("comfystack")
+except PackageNotFoundError:  # Run from a checkout.
+    __version__ = "0"
+
+__all__ = [
+    "AuthenticationError",
+    "ComfyClient",
+    "ComfyError",
+    "ExecutionError",
+    "Graph",
+    "ImageRef",
+    "InputError",
+    "JobCancelledError",
+    "JobInterruptedError",
+    "JobTimeoutError",
+    "ModelMissingError",
+    "NodeProblem",
+    "Progress",
+    "Result",
+    "ServerGoneError",
+    "TlsError",
+    "TooLargeError",
+    "UnexpectedAnswerError",
+    "ValidationError",
+    "graphs",
+]

@@ -1,0 +1,5 @@
+"""`python -m comfystack`."""
+
+from .cli import entry
+
+entry()
