@@ -116,7 +116,7 @@ def _ssh_key(path: Path, comment: str) -> None:
 def ensure(folder: Path, lab: str) -> None:
     """Makes what is missing in `folder`; what is there is kept, so that a second run changes nothing.
 
-    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{operator,host}[.pub], windows-password,
+    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password,
     site-pfx-password, token.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def ensure(folder: Path, lab: str) -> None:
     if not (folder / "token").exists():
         # Hexadecimal only: it goes through headers, maps and shells without quoting.
         _write(folder / "token", random.token_hex(32).encode() + b"\n", 0o600)
-    for name in ("operator", "host"):
+    for name in ("siteadmin", "host"):
         if not (folder / "ssh" / name).exists():
             _ssh_key(folder / "ssh" / name, f"{name}@comfystack-{lab}")
     # The authority's key is never kept: all its certificates are made together, or made anew together.

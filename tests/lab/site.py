@@ -42,7 +42,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
             volumes={"gpu-host-docker": "/var/lib/docker"},
             secrets=(
                 Secret(build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
-                Secret(build / "ssh" / "operator.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
+                Secret(build / "ssh" / "siteadmin.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
             ),
             options=SYSTEMD_OPTIONS,
         )
