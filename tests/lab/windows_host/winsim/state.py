@@ -79,6 +79,8 @@ class State:
     scheduled_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     # distribution name -> {"state": "Running"|"Stopped", "guest": DNS name of the container behind it}
     wsl_distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # service name -> {"display_name", "state": "started"|"stopped", "start_mode": "auto"|"manual"|…}
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _decode(document: dict[str, Any]) -> State:
@@ -134,6 +136,8 @@ class Store:
             if part == "..":
                 raise ValueError(f"a path with '..' is not modelled: {windows_path!r}")
             wanted = part.lower()
-            match = next((c for c in here.iterdir() if c.name.lower() == wanted), None) if here.is_dir() else None
+            match = (
+                next((c for c in here.iterdir() if c.name.lower() == wanted), None) if here.is_dir() else None
+            )
             here = match or here / part
         return here

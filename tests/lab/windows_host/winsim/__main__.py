@@ -1,0 +1,80 @@
+"""Run the simulated Windows machine: `python3 -m winsim`.
+
+Control plane: WinRM over HTTPS. Data plane: IIS and ARR, serving what the control plane was told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from .endpoint import WinRmServer, install_users
+from .machine import prepare
+from .state import Store
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="winsim", description=__doc__)
+    parser.add_argument("--state", type=Path, default=Path("/var/lib/winsim"), help="what survives a restart")
+    parser.add_argument(
+        "--config", type=Path, default=Path("/etc/winsim"), help="folder of winrm.crt, winrm.key and users"
+    )
+    parser.add_argument("--address", default="0.0.0.0", help="where WinRM listens")  # noqa: S104
+    parser.add_argument("--winrm-port", type=int, default=5986, help="0 takes a free port and prints it")
+    parser.add_argument("--http-port", type=int, default=80)
+    parser.add_argument("--https-port", type=int, default=443)
+    parser.add_argument("--control-plane-only", action="store_true", help="no IIS: for tests of WinRM alone")
+    return parser.parse_args()
+
+
+async def _serve(store: Store, options: argparse.Namespace) -> None:
+    """Until SIGTERM or SIGINT; ends with the data plane's error if that one ends first."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks = [asyncio.create_task(stop.wait())]
+    if not options.control_plane_only:
+        from .iis.server import serve
+
+        tasks.append(asyncio.create_task(serve(store, options.http_port, options.https_port)))
+    finished, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    for task in finished:
+        task.result()
+
+
+def main() -> int:
+    options = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    needed = [options.config / name for name in ("winrm.crt", "winrm.key", "users")]
+    absent = [str(path) for path in needed if not path.is_file()]
+    if absent:
+        print(f"winsim: found no {', '.join(absent)}; mount the folder that holds them", file=sys.stderr)
+        return 2
+    certificate, key, users = needed
+    with tempfile.TemporaryDirectory(prefix="winsim-") as private:
+        try:
+            install_users(users, Path(private))
+        except ValueError as error:
+            print(f"winsim: {error}", file=sys.stderr)
+            return 2
+        store = Store(options.state)
+        prepare(store)
+        server = WinRmServer((options.address, options.winrm_port), store, certificate, key)
+        threading.Thread(target=server.serve_forever, name="winrm", daemon=True).start()
+        print(f"WinRM listens on port {server.server_port}", flush=True)
+        asyncio.run(_serve(store, options))
+        server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""applicationHost.config at server level: which settings exist, their types, and what brings them.
+
+Sources: ARR 3.0's proxy_schema.xml and IIS 10's IIS_schema.xml, as documented by Microsoft.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .machine import ARR_DLL
+
+if TYPE_CHECKING:
+    from .modules.contract import Machine
+
+
+class UnknownSetting(Exception):
+    """There is no such section or attribute on this machine; the text says why."""
+
+
+# section -> attribute -> (type, default)
+_SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
+    "system.webServer/proxy": {
+        "enabled": ("bool", False),
+        "httpVersion": ("str", "PassThrough"),
+        "keepAlive": ("bool", True),
+        "timeout": ("timespan", "00:02:00"),
+        "preserveHostHeader": ("bool", False),
+        "reverseRewriteHostInResponseHeaders": ("bool", True),
+        "includePortInXForwardedFor": ("bool", True),
+        "xForwardedForHeaderName": ("str", "X-Forwarded-For"),
+        "minResponseBuffer": ("int", 0),
+        "responseBufferLimit": ("int", 4194304),
+    },
+    "system.webServer/proxy/cache": {
+        "enabled": ("bool", True),
+    },
+    "system.webServer/webSocket": {
+        "enabled": ("bool", True),
+        "receiveBufferLimit": ("int", 4194304),
+        "pingInterval": ("timespan", "00:00:00"),
+    },
+}
+
+_TIMESPAN = re.compile(r"(?:(\d+)\.)?([01]?\d|2[0-3]):([0-5]\d):([0-5]\d)")
+
+
+def timespan(text: str) -> str:
+    """A .NET TimeSpan in its constant form ("hh:mm:ss" or "d.hh:mm:ss"); raises ValueError."""
+    found = _TIMESPAN.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no time span (hh:mm:ss or d.hh:mm:ss)")
+    days = f"{int(found[1])}." if found[1] else ""
+    return f"{days}{int(found[2]):02d}:{found[3]}:{found[4]}"
+
+
+def _attribute(section: str, name: str) -> tuple[str, Any]:
+    try:
+        return _SCHEMA[section][name]
+    except KeyError:
+        raise UnknownSetting(
+            "the Windows simulator's schema in applicationhost.py has no such setting"
+        ) from None
+
+
+def convert(section: str, name: str, value: Any) -> Any:
+    """A value as the setting's own type; raises UnknownSetting or ValueError."""
+    kind, _ = _attribute(section, name)
+    text = str(value)
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text)
+    return timespan(text) if kind == "timespan" else text
+
+
+def read_setting(machine: Machine, section: str, name: str) -> Any:
+    """The value in force: what was set, or the schema's default; raises UnknownSetting."""
+    if section.startswith("system.webServer/proxy") and not machine.path(ARR_DLL).is_file():
+        raise UnknownSetting("Application Request Routing is not installed")
+    if section == "system.webServer/webSocket" and not machine.state.features.get("Web-WebSockets"):
+        raise UnknownSetting("the Windows feature Web-WebSockets is not installed")
+    _, default = _attribute(section, name)
+    return machine.state.server_config.get(section, {}).get(name, default)
+
+
+def show(value: Any) -> str:
+    """A value as PowerShell prints it."""
+    return str(value)

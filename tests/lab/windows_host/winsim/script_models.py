@@ -1,0 +1,135 @@
+"""What each of our PowerShell scripts does to the machine, told in Python.
+
+A model is correct for one text of its script only: scripts.py ties the two together.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .applicationhost import UnknownSetting, convert, read_setting, show
+from .state import PortProxy
+
+if TYPE_CHECKING:
+    from .modules.contract import Machine
+
+
+class ScriptError(Exception):
+    """The script throws; the text is what Ansible's user sees in error[0]."""
+
+
+@dataclass
+class ScriptRun:
+    """One run, with the fields of PowerShell's `$Ansible` that our scripts set."""
+
+    machine: Machine
+    changed: bool = False
+    result: dict[str, Any] = field(default_factory=dict)
+    difference: dict[str, Any] = field(default_factory=dict)
+
+
+def _require_web_administration(machine: Machine) -> None:
+    if not machine.state.features.get("Web-Scripting-Tools"):
+        raise ScriptError(
+            "The specified module 'WebAdministration' was not loaded because no valid module file was found "
+            "in any module directory."
+        )
+
+
+def set_server_setting(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    machine = run.machine
+    _require_web_administration(machine)
+    before, after = {}, {}
+    for setting in parameters["Settings"]:
+        section, name = setting["section"], setting["name"]
+        try:
+            current = read_setting(machine, section, name)
+            wanted = convert(section, name, setting["value"])
+        except UnknownSetting as error:
+            raise ScriptError(
+                f"IIS knows no setting '{name}' in section '{section}': "
+                f"is the module that brings it installed? ({error})"
+            ) from error
+        except ValueError as error:
+            raise ScriptError(
+                f"Cannot convert value {setting['value']!r} of '{section}/@{name}': {error}"
+            ) from error
+        # PowerShell's -eq compares strings without regard to case.
+        if str(current).lower() != str(wanted).lower():
+            before[f"{section}/@{name}"], after[f"{section}/@{name}"] = show(current), show(wanted)
+            machine.state.server_config.setdefault(section, {})[name] = wanted
+    run.changed = bool(after)
+    run.difference = {"before": before, "after": after}
+    run.result = {"changed_settings": list(after)}
+
+
+def add_allowed_server_variable(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    _require_web_administration(run.machine)
+    allowed = run.machine.state.allowed_server_variables
+    before = list(allowed)
+    known = {name.lower() for name in allowed}
+    missing = [name for name in parameters["Names"] if name.lower() not in known]
+    allowed.extend(missing)
+    run.changed = bool(missing)
+    run.difference = {"before": {"allowed": before}, "after": {"allowed": list(allowed)}}
+    run.result = {"added": missing}
+
+
+def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    distributions = run.machine.state.wsl_distributions
+    wanted = parameters["Distribution"].lower()
+    found = next((d for name, d in distributions.items() if name.lower() == wanted), None)
+    running = found is not None and found["state"] == "Running"
+    address = ""
+    if found is not None and running:
+        try:
+            # Looked up at every call: the guest of WSL changes its address with every start. So does ours.
+            address = socket.gethostbyname(found["guest"])
+        except OSError as error:
+            raise ScriptError(
+                f"The Windows simulator cannot find the container {found['guest']!r}, "
+                f"which plays the WSL guest: {error}"
+            ) from error
+    run.result = {
+        "installed": True,
+        "distributions": list(distributions),
+        "running": running,
+        "address": address,
+    }
+
+
+def set_port_proxy(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    for name in ("ListenPort", "ConnectPort"):
+        if not 1 <= int(parameters[name]) <= 65535:
+            raise ScriptError(
+                f"Cannot validate argument on parameter '{name}': {parameters[name]} is out of range."
+            )
+    wanted = PortProxy(
+        parameters["ListenAddress"],
+        int(parameters["ListenPort"]),
+        parameters["ConnectAddress"],
+        int(parameters["ConnectPort"]),
+    )
+    lines = run.machine.state.portproxy
+    here = next(
+        (
+            p
+            for p in lines
+            if (p.listen_address, p.listen_port) == (wanted.listen_address, wanted.listen_port)
+        ),
+        None,
+    )
+    listen, connect = (
+        f"{wanted.listen_address}/{wanted.listen_port}",
+        f"{wanted.connect_address}/{wanted.connect_port}",
+    )
+    before = f"{here.connect_address}/{here.connect_port}" if here else ""
+    if here != wanted:
+        if here:
+            lines.remove(here)
+        lines.append(wanted)
+        run.changed = True
+    run.difference = {"before": {listen: before}, "after": {listen: connect}}
+    run.result = {"listen": listen, "connect": connect}

@@ -1,0 +1,61 @@
+"""Which PowerShell scripts are known: SHA-256 of the text, to the model of exactly that text.
+
+Changing a script makes it unknown on purpose. `python3 -m tests.lab.windows_host.winsim.scripts` prints the
+sums of the scripts in the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import script_models as models
+from .script_models import ScriptError, ScriptRun
+
+__all__ = ["SCRIPTS", "Script", "ScriptError", "ScriptRun"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """`path` is where the text lives in the repository."""
+
+    path: str
+    run: Callable[[ScriptRun, dict[str, Any]], None]
+    parameters: tuple[str, ...]
+
+    @property
+    def mandatory(self) -> tuple[str, ...]:
+        # All of our scripts take only mandatory parameters.
+        return self.parameters
+
+
+SCRIPTS: dict[str, Script] = {
+    "9a74a37de98d726d7f40f0a310a33e4a58de3d4ab60f19fe339bd84b8efb63eb": Script(
+        "iis/powershell/Set-ServerSetting.ps1",
+        models.set_server_setting,
+        ("Settings",),
+    ),
+    "a3cbe6e968d99e95394bb09781ceab5d81e2779a097f7c4cc87116cc1197eeb2": Script(
+        "iis/powershell/Add-AllowedServerVariable.ps1",
+        models.add_allowed_server_variable,
+        ("Names",),
+    ),
+    "70c344a5d61f4f96085ca5e2e4e9b61a6688ee833aa9ae35f2d37dc3ffb752ab": Script(
+        "roles/wsl_host/files/Get-WslGuest.ps1",
+        models.get_wsl_guest,
+        ("Distribution",),
+    ),
+    "7968f4a63950f5b9c194d614a2a59e21219f8c0dda1c22ff1e241d2c770c9d2b": Script(
+        "roles/wsl_host/files/Set-PortProxy.ps1",
+        models.set_port_proxy,
+        ("ListenAddress", "ListenPort", "ConnectAddress", "ConnectPort"),
+    ),
+}
+
+if __name__ == "__main__":
+    repository = Path(__file__).parents[4]
+    for script in SCRIPTS.values():
+        print(hashlib.sha256((repository / script.path).read_bytes()).hexdigest(), script.path)
