@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from docker.errors import DockerException
+
 from . import engine, site
 from .console import LabError, say, warn
 from .names import ROOT, from_environment
@@ -54,6 +56,14 @@ def main() -> int:
     except LabError as error:
         warn("not done")
         print(error, file=sys.stderr)
+        return 1
+    except DockerException as error:
+        warn("not done")
+        print(
+            f"found: Docker Engine refused: {error}\nexpected: an engine that works\n"
+            "next step: `make lab-reset` starts afresh; `docker info` shows the engine's own state",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         warn("interrupted; run the same command again, it continues")

@@ -38,7 +38,7 @@ class Machine:
     ports: dict[int, int] = field(default_factory=dict)
     volumes: dict[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
+    systemd: bool = False
 
 
 # systemd and a Docker Engine of its own inside a container. `--privileged` would ask for CAP_SYS_RESOURCE, which
@@ -46,10 +46,12 @@ class Machine:
 SYSTEMD_OPTIONS: dict[str, Any] = {
     "cap_add": ["ALL"],
     "cap_drop": ["SYS_RESOURCE"],
-    "security_opt": ["seccomp=unconfined", "systempaths=unconfined"],
-    "cgroupns": "host",
+    "security_opt": ["seccomp=unconfined"],
     "tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108 - paths inside the container
+    "binds": {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}},
 }
+# What the SDK's helper has no words for: the inner engine must write below /proc/sys.
+SYSTEMD_RAW: dict[str, Any] = {"CgroupnsMode": "host", "MaskedPaths": [], "ReadonlyPaths": []}
 
 
 def _put(container: Container, secrets: tuple[Secret, ...]) -> None:
@@ -66,21 +68,30 @@ def _put(container: Container, secrets: tuple[Secret, ...]) -> None:
 
 
 def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Container:
-    mounts = {names.volume(purpose): {"bind": path, "mode": "rw"} for purpose, path in machine.volumes.items()}
-    if "cgroupns" in machine.options:
-        mounts["/sys/fs/cgroup"] = {"bind": "/sys/fs/cgroup", "mode": "rw"}
-    container = client.containers.create(
+    systemd = SYSTEMD_OPTIONS if machine.systemd else {}
+    binds = {names.volume(purpose): {"bind": path, "mode": "rw"} for purpose, path in machine.volumes.items()}
+    host_config = client.api.create_host_config(
+        **{key: value for key, value in systemd.items() if key != "binds"},
+        binds={**binds, **systemd.get("binds", {})},
+        port_bindings={inside: (ADDRESS, outside) for inside, outside in machine.ports.items()},
+        restart_policy={"Name": "unless-stopped"},
+        network_mode=names.network,
+    )
+    if machine.systemd:
+        host_config.update(SYSTEMD_RAW)
+    network = client.api.create_networking_config(
+        {names.network: client.api.create_endpoint_config(aliases=[machine.part])}
+    )
+    made = client.api.create_container(
         machine.image,
         name=names.container(machine.part),
         hostname=machine.part,
         labels=names.labels,
-        network=names.network,
-        networking_config={names.network: client.api.create_endpoint_config(aliases=[machine.part])},
-        ports={f"{inside}/tcp": (ADDRESS, outside) for inside, outside in machine.ports.items()},
-        volumes=mounts,
-        restart_policy={"Name": "unless-stopped"},
-        **machine.options,
+        ports=list(machine.ports),
+        host_config=host_config,
+        networking_config=network,
     )
+    container = client.containers.get(made["Id"])
     _put(container, machine.secrets)
     return container
 

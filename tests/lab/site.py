@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -16,7 +17,7 @@ from docker.models.containers import Container
 from . import base_image, credentials, engine, images, ports, stores
 from .console import LabError, say
 from .gpu import cards, guest
-from .machines import SYSTEMD_OPTIONS, Machine, Secret, remove, stand, wait_until
+from .machines import Machine, Secret, remove, stand, wait_until
 from .names import DOMAIN, LABEL, Names
 
 # In the order in which they rise: what serves others comes first.
@@ -44,7 +45,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
                 Secret(build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
                 Secret(build / "ssh" / "siteadmin.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
             ),
-            options=SYSTEMD_OPTIONS,
+            systemd=True,
         )
     return Machine(
         part,
@@ -111,10 +112,22 @@ def _enough_room() -> None:
         )
 
 
+def _cards() -> cards.Inventory:
+    path = Path(os.environ.get("LAB_CARDS") or cards.DEFAULT_CARDS)
+    try:
+        return cards.load(path)
+    except cards.InventoryError as error:
+        raise LabError(
+            found=f"a card inventory that cannot be used: {error}",
+            expected=f"cards as in {cards.DEFAULT_CARDS.name}",
+            next_step=f"correct {path}, or unset LAB_CARDS",
+        ) from error
+
+
 def up(names: Names, only: set[str]) -> None:
     """Raises the lab, or brings it back to how it should stand. `only` restricts it to some parts."""
     parts = [part for part in PARTS if not only or part in only]
-    inventory = cards.load()
+    inventory = _cards()
     _enough_room()
     client = engine.ensure()
     port = _ports(client, names)
