@@ -68,7 +68,7 @@ class Story:
         self.progress = Progress(nodes_total=len(self.graph))
 
     def hear(self, text: str) -> bool:
-        """Take in one text message of the socket; True when it told something new about this job."""
+        """Take in one text message of the socket; True when this job got further by it."""
         try:
             message = json.loads(text)
             kind, data = str(message["type"]), message["data"]
@@ -76,7 +76,7 @@ class Story:
             return False
         if not isinstance(data, Mapping) or data.get("prompt_id") != self.prompt_id:
             return False
-        before = self.progress, self.ended_by
+        before = self.progress
         if kind in ("execution_error", "execution_interrupted"):
             self.ended_by, self.ending = kind, data
         elif kind == "executing" and data.get("node") is None:
@@ -84,7 +84,7 @@ class Story:
             self.ended_by, self.ending = "executed", data
         else:
             self._advance(kind, data)
-        return (self.progress, self.ended_by) != before
+        return self.progress != before
 
     def _advance(self, kind: str, data: Mapping[str, Any]) -> None:
         node_id, step, steps = self.progress.node_id, self.progress.step, self.progress.steps

@@ -1,0 +1,354 @@
+"""What a script may rely on when it runs a workflow, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+import pytest
+from comfystack import (
+    ComfyClient,
+    ExecutionError,
+    ImageRef,
+    JobCancelledError,
+    JobInterruptedError,
+    JobTimeoutError,
+    ModelMissingError,
+    Progress,
+    ServerGoneError,
+    ValidationError,
+    graphs,
+    jobs,
+)
+
+from .scripted import ScriptedServer, png, run_for_ever, succeed, wait_in_queue
+
+Connect = Callable[..., ComfyClient]
+GRAPH = graphs.edit("edit", [ImageRef("photo.png", type="input")], "make it blue", seed=1)
+SAVED = (ImageRef("edit_00001_.png", "comfystack"),)
+
+
+def problem(kind: str, field: str, class_type: str) -> dict[str, object]:
+    error = {"type": kind, "message": "…", "details": f"{field}: wrong", "extra_info": {"input_name": field}}
+    return {"errors": [error], "dependent_outputs": ["saved"], "class_type": class_type}
+
+
+def refusal(**node_errors: object) -> dict[str, object]:
+    error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
+    return {"error": error, "node_errors": node_errors}
+
+
+def test_a_job_is_followed_step_by_step_and_its_image_comes_back(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    seen: list[Progress] = []
+    client = connect(server)
+    result = client.run(GRAPH, seen.append)
+    assert result.images == SAVED
+    assert client.view(result.images[0]) == png()
+    assert [(p.class_type, p.step, p.steps) for p in seen if p.steps] == [
+        ("KSampler", 1, 3),
+        ("KSampler", 2, 3),
+        ("KSampler", 3, 3),
+        ("KSampler", 3, 3),  # the image is saved
+        ("KSampler", 3, 3),  # finished
+    ]
+    assert seen[0].state == "queued"
+    assert (seen[-1].state, seen[-1].nodes_done) == ("finished", len(GRAPH))
+    assert not [path for path, _ in server.requests if path.startswith("/api/jobs")], "the socket was enough"
+
+
+def test_a_job_has_our_own_canonical_id(server: ScriptedServer, connect: Connect) -> None:
+    result = connect(server).run(GRAPH)
+    (body,) = server.sent("/prompt")
+    assert body["prompt_id"] == result.prompt_id
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", result.prompt_id)
+    assert body["client_id"] != result.prompt_id
+
+
+def test_the_messages_of_other_jobs_are_not_ours(server: ScriptedServer, connect: Connect) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.say("execution_error", prompt_id="other", node_id="1", node_type="KSampler")
+        await server.say("executing", node=None, prompt_id="other")
+        await succeed(server, prompt_id)
+
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_partly_valid_workflow_is_an_error_and_its_valid_part_does_not_run(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    answer = {
+        "prompt_id": "x",
+        "number": 1,
+        "node_errors": {"5": problem("bad_linked_input", "images", "SaveImage")},
+    }
+    server.answers["/prompt"] = [(200, answer)]
+    with pytest.raises(ValidationError) as caught:
+        connect(server).run(GRAPH)
+    (found,) = caught.value.problems
+    assert (found.node_id, found.class_type, found.field) == ("5", "SaveImage", "images")
+    ours = server.sent("/prompt")[0]["prompt_id"]
+    assert server.sent("/queue") == [{"delete": [ours]}]
+    assert server.sent("/interrupt") == [{"prompt_id": ours}]
+
+
+def test_a_missing_model_file_is_named_with_its_folder(server: ScriptedServer, connect: Connect) -> None:
+    server.answers["/prompt"] = [
+        (400, refusal(model=problem("value_not_in_list", "unet_name", "UNETLoader")))
+    ]
+    with pytest.raises(ModelMissingError) as caught:
+        connect(server).run(GRAPH)
+    assert "node model (UNETLoader), unet_name" in caught.value.found
+    assert "models/diffusion_models" in caught.value.next_step
+
+
+def test_a_value_out_of_range_is_not_mistaken_for_a_missing_model(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server.answers["/prompt"] = [
+        (400, refusal(sampler=problem("value_bigger_than_max", "steps", "KSampler")))
+    ]
+    with pytest.raises(ValidationError, match="node sampler \\(KSampler\\), steps") as caught:
+        connect(server).run(GRAPH)
+    assert not isinstance(caught.value, ModelMissingError)
+
+
+def test_a_node_class_that_is_not_installed_is_named(server: ScriptedServer, connect: Connect) -> None:
+    extra = {"node_id": "3", "class_type": "QwenImageSamplerNode"}
+    error = {"type": "missing_node_type", "message": "not found", "details": "#3", "extra_info": extra}
+    server.answers["/prompt"] = [(400, {"error": error, "node_errors": {}})]
+    with pytest.raises(ValidationError, match="install the node class") as caught:
+        connect(server).run(GRAPH)
+    assert caught.value.problems[0].class_type == "QwenImageSamplerNode"
+
+
+def test_without_a_websocket_the_job_is_followed_by_looking(server: ScriptedServer, connect: Connect) -> None:
+    server.answers_for_ever["/ws"] = (404, "no such route")
+    assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_lost_websocket_does_not_lose_the_job(server: ScriptedServer, connect: Connect) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.hang_up()
+        await server.finish(prompt_id)
+
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_websocket_that_comes_back_tells_the_rest(server: ScriptedServer, connect: Connect) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.hang_up()
+        while len(server.sent("/ws")) < 2:
+            await asyncio.sleep(0.01)
+        while not server._sockets:
+            await asyncio.sleep(0.01)
+        await server.step(prompt_id, 7, 9)
+        await server.finish(prompt_id)
+
+    server.story = story
+    seen: list[Progress] = []
+    assert connect(server).run(GRAPH, seen.append).images == SAVED
+    assert 7 in [p.step for p in seen]
+
+
+@pytest.mark.parametrize("socket", [True, False], ids=["with a socket", "without one"])
+def test_a_job_deleted_from_the_queue_ends_instead_of_waiting_for_ever(
+    server: ScriptedServer, connect: Connect, socket: bool
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        server.pending.remove(prompt_id)
+
+    server.story = story
+    if not socket:
+        server.answers_for_ever["/ws"] = (404, "no such route")
+    with pytest.raises(JobCancelledError, match="deleted from the queue"):
+        connect(server).run(GRAPH)
+
+
+def test_a_waiting_job_says_how_many_are_before_it(server: ScriptedServer, connect: Connect) -> None:
+    server.running, server.pending = ["a"], ["b"]
+
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        while not seen:
+            await asyncio.sleep(0.01)
+        await succeed(server, prompt_id)
+
+    seen: list[int] = []
+    server.story = story
+    connect(server).run(GRAPH, lambda p: seen.append(p.ahead) if p.state == "queued" and p.ahead else None)
+    assert seen == [2]
+
+
+def test_a_submission_that_arrived_before_the_connection_broke_is_not_sent_again(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server.answers["/prompt"] = ["drop after"]
+    assert connect(server).run(GRAPH).images == SAVED
+    assert len(server.sent("/prompt")) == 1
+
+
+def test_a_submission_that_never_arrived_is_sent_again_under_the_same_id(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server.answers["/prompt"] = ["drop"]
+    result = connect(server).run(GRAPH)
+    assert [body["prompt_id"] for body in server.sent("/prompt")] == [result.prompt_id] * 2
+    assert list(server.history) == [result.prompt_id], "it ran once"
+
+
+def test_a_server_that_restarts_with_the_job_is_waited_for(server: ScriptedServer, connect: Connect) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.go_down()
+        await asyncio.sleep(0.1)  # long enough for refused connections
+        await server.finish(prompt_id)
+        await server.raise_up()
+
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_proxy_that_answers_502_in_the_middle_is_waited_for(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        server.answers[f"/api/jobs/{prompt_id}"] = [(502, "bad gateway")] * 3
+        await server.start(prompt_id)
+        await server.hang_up()
+        while server.answers[f"/api/jobs/{prompt_id}"]:
+            await asyncio.sleep(0.01)
+        await server.finish(prompt_id)
+
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_server_that_restarts_without_the_job_says_so(server: ScriptedServer, connect: Connect) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.go_down()
+        server.running.clear()
+        await asyncio.sleep(0.1)
+        await server.raise_up()
+
+    server.story = story
+    with pytest.raises(ServerGoneError, match="came back without the job"):
+        connect(server).run(GRAPH)
+
+
+def test_a_server_that_stays_away_is_given_up(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.go_down()
+
+    monkeypatch.setattr(jobs, "AWAY_SECONDS", 0.1)
+    server.story = story
+    with pytest.raises(ServerGoneError, match="nothing answers"):
+        connect(server).run(GRAPH)
+
+
+@pytest.mark.parametrize("socket", [True, False], ids=["by the socket", "by looking"])
+def test_a_failing_node_is_named(server: ScriptedServer, connect: Connect, socket: bool) -> None:
+    data = {
+        "node_id": "image1",
+        "node_type": "LoadImage",
+        "exception_type": "PIL.UnidentifiedImageError",
+        "exception_message": "cannot identify image file\n",
+    }
+
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        server.end(prompt_id, {}, "error", "execution_error", data)
+        await server.say("execution_error", prompt_id=prompt_id, **data)
+
+    server.story = story
+    if not socket:
+        server.answers_for_ever["/ws"] = (404, "no such route")
+    with pytest.raises(ExecutionError, match="cannot identify image file") as caught:
+        connect(server).run(GRAPH)
+    assert (caught.value.node_id, caught.value.exception_type) == ("image1", "PIL.UnidentifiedImageError")
+
+
+@pytest.mark.parametrize("socket", [True, False], ids=["by the socket", "by looking"])
+def test_an_interruption_by_someone_else_is_told_apart_from_a_failure(
+    server: ScriptedServer, connect: Connect, socket: bool
+) -> None:
+    data = {"node_id": "sampler", "node_type": "KSampler"}
+
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        server.end(prompt_id, {}, "error", "execution_interrupted", data)
+        await server.say("execution_interrupted", prompt_id=prompt_id, **data)
+
+    server.story = story
+    if not socket:
+        server.answers_for_ever["/ws"] = (404, "no such route")
+    with pytest.raises(JobInterruptedError, match="node sampler"):
+        connect(server).run(GRAPH)
+
+
+@pytest.mark.parametrize("story", [wait_in_queue, run_for_ever])
+def test_a_job_that_takes_too_long_is_cancelled_on_the_server(
+    server: ScriptedServer, connect: Connect, story: Callable[..., object]
+) -> None:
+    server.story = story  # type: ignore[assignment]
+    with pytest.raises(JobTimeoutError, match="has been cancelled"):
+        connect(server).run(GRAPH, timeout=0.3)
+    assert not server.pending
+    assert not server.running
+
+
+def test_a_caller_that_fails_leaves_no_job_behind(server: ScriptedServer, connect: Connect) -> None:
+    server.story = run_for_ever
+
+    def callback(progress: Progress) -> None:
+        if progress.state == "running":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        connect(server).run(GRAPH, callback)
+    assert not server.running
+    assert "execution_interrupted" in str(server.history)
+
+
+def test_a_caller_that_gives_up_while_the_submission_is_on_its_way_leaves_no_job_behind(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.story = wait_in_queue
+    submit = jobs._submit
+
+    async def slow(*arguments: object) -> None:
+        await asyncio.sleep(0.3)
+        await submit(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jobs, "_submit", slow)
+    with pytest.raises(JobTimeoutError):
+        connect(server).run(GRAPH, timeout=0.1)
+    assert len(server.sent("/prompt")) == 1
+    assert not server.pending
+
+
+def test_a_notebook_cell_with_its_own_loop_can_run_a_job(server: ScriptedServer, connect: Connect) -> None:
+    async def cell() -> tuple[ImageRef, ...]:
+        return connect(server).run(GRAPH).images
+
+    assert asyncio.run(cell()) == SAVED
+
+
+def test_an_upload_is_used_under_the_name_that_the_server_gave_it(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    client = connect(server)
+    server.answers["/upload/image"] = ["drop"]
+    first, again = client.upload_image(png()), client.upload_image(png())
+    assert first.filename.startswith("stored comfystack-")
+    assert first == again, "the same content is the same file, also after a broken connection"
+    assert client.upload_image(png(4, 4)) != first
