@@ -1,0 +1,5 @@
+"""IIS, URL Rewrite and Application Request Routing as the simulated Windows machine runs them.
+
+`server.serve` is the entry. Every request reads the machine's state anew, so that what a role has just
+written is what the next request meets. What is not modelled answers 500 and names itself.
+"""

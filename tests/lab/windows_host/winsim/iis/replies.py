@@ -1,0 +1,104 @@
+"""Answers to the client, with the headers that IIS itself adds and the pages of its errors."""
+
+from __future__ import annotations
+
+import html
+from http import HTTPStatus
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from .errors import HttpSysError, IisError
+from .exchange import Exchange
+
+
+class Reply(web.StreamResponse):
+    """A response with exactly the headers it was given: no Server or Content-Type of aiohttp's own."""
+
+    def __init__(self, status: int, headers: CIMultiDict[str], reason: str | None = None) -> None:
+        super().__init__(status=status, reason=reason, headers=headers)
+        self._given = {name.lower() for name in headers}
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        for name in {"server", "content-type"} - self._given:
+            self.headers.popall(name, None)
+
+
+async def send(exchange: Exchange, status: int, headers: CIMultiDict[str], body: bytes = b"") -> Reply:
+    """A complete answer of IIS."""
+    headers["Content-Length"] = str(len(body))
+    reply = Reply(status, dressed(exchange, headers))
+    await begin(exchange, reply)
+    await _finish(exchange.request, reply, body)
+    return reply
+
+
+async def begin(exchange: Exchange, reply: Reply) -> None:
+    """Send the status line and the headers: from here on no other answer is possible."""
+    exchange.status, exchange.began = reply.status, True
+    await reply.prepare(exchange.request)
+
+
+async def send_error(exchange: Exchange, error: IisError) -> Reply:
+    """The page of an error.
+
+    A real IIS shows the reason to browsers on the machine itself and a bare page to all others; here
+    everybody sees it, because whoever meets it is looking for the mistake.
+    """
+    exchange.substatus, exchange.win32 = error.substatus, error.win32
+    title = f"HTTP Error {error.status}.{error.substatus} - {phrase(error.status)}"
+    headers = CIMultiDict({"Content-Type": "text/html; charset=utf-8", "Cache-Control": "private"})
+    return await send(exchange, error.status, headers, page(title, error.detail))
+
+
+async def send_httpsys(request: web.BaseRequest, error: HttpSysError) -> Reply:
+    """The kernel's own page: no site, no module and no log of a site is involved."""
+    body = page(error.title, f"HTTP Error {error.status}. {error.detail}")
+    headers = CIMultiDict(
+        {
+            "Content-Type": "text/html; charset=us-ascii",
+            "Server": "Microsoft-HTTPAPI/2.0",
+            "Content-Length": str(len(body)),
+        }
+    )
+    reply = Reply(error.status, headers)
+    reply.force_close()
+    await reply.prepare(request)
+    await _finish(request, reply, body)
+    return reply
+
+
+def dressed(exchange: Exchange, headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """`headers` with IIS's own: Server unless it is hidden, custom headers, HSTS."""
+    headers.popall("Server", None)
+    if not exchange.config.section("security/requestFiltering").flag("removeServerHeader"):
+        headers["Server"] = "Microsoft-IIS/10.0"
+    for entry in exchange.config.section("httpProtocol").children["customHeaders"].entries:
+        headers.add(entry.text("name"), entry.text("value"))
+    hsts = {
+        name.removeprefix("hsts."): value
+        for name, value in exchange.site.attributes.items()
+        if name.startswith("hsts.")
+    }
+    if exchange.secure and str(hsts.get("enabled", False)).lower() == "true":
+        value = f"max-age={hsts.get('max-age', 0)}"
+        if str(hsts.get("includeSubDomains", False)).lower() == "true":
+            value += "; includeSubDomains"
+        headers["Strict-Transport-Security"] = value
+    return headers
+
+
+def phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+
+
+def page(title: str, text: str) -> bytes:
+    title, text = html.escape(title), html.escape(text)
+    return f"<!DOCTYPE html>\n<title>{title}</title>\n<h2>{title}</h2>\n<hr>\n<p>{text}</p>\n".encode()
+
+
+async def _finish(request: web.BaseRequest, reply: Reply, body: bytes) -> None:
+    if request.method != "HEAD":
+        await reply.write(body)
+    await reply.write_eof()
