@@ -19,6 +19,7 @@ import spnego.exceptions
 
 from . import wsman
 from .commands import Outcome, run_command
+from .environment import expand
 from .state import Store
 
 log = logging.getLogger("winsim.winrm")
@@ -112,6 +113,8 @@ class _Connection(BaseHTTPRequestHandler):
         server = self.server
         if request.verb == "Create":
             shell_id = str(uuid.uuid4()).upper()
+            # A first logon makes the user's profile.
+            server.store.path(expand("%TEMP%", self._user or "")).mkdir(parents=True, exist_ok=True)
             with server.lock:
                 server.shells.add(shell_id)
             self._answer(200, wsman.shell_created(request, shell_id))

@@ -155,4 +155,8 @@ def read_params(name: str, options: dict[str, Option], given: dict[str, Any], us
     ]
     if missing:
         raise ModuleFailure(f"missing required arguments: {', '.join(sorted(missing))}")
-    return {**{key: option.default for key, option in options.items()}, **params}
+    for key, option in options.items():
+        if key not in params:
+            expands = option.kind == "path" and option.default is not None
+            params[key] = _convert("path", option.default, user) if expands else option.default
+    return params
