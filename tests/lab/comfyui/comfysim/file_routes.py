@@ -89,10 +89,11 @@ def _upload(request: web.Request, form: Form, save: Save) -> web.Response:
 
 
 def _free_name(path: Path, field: web.FileField, algorithm: str) -> tuple[str, bool]:
-    """(name to use, whether the same bytes already stand there): `x (1).png` where x.png is another picture."""
+    """(name to use, whether the same bytes already stand there): `x (1).png` beside another x.png."""
     digest = hashlib.new(algorithm, field.file.read()).digest()
     field.file.seek(0)
-    stem, suffix = os.path.splitext(field.filename)
+    suffix = Path(field.filename).suffix
+    stem = field.filename.removesuffix(suffix)
     name, number = field.filename, 1
     while (candidate := path.parent / Path(name).name).exists():
         if hashlib.new(algorithm, candidate.read_bytes()).digest() == digest:
@@ -123,7 +124,7 @@ def _save_with_mask(folders: Folders, original: dict[str, Any], field: web.FileF
 
 
 def _referenced(folders: Folders, filename: str, kind: str, subfolder: str) -> Path:
-    """The file behind (filename, type, subfolder); 400 for a path in the name, 403 for one in the subfolder."""
+    """The file behind (filename, type, subfolder); 400 if the name leaves it, 403 if the subfolder does."""
     name, root = folders.split_annotation(filename)
     if not name or name.startswith("/") or ".." in name:
         raise _Refused(400)

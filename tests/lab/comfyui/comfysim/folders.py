@@ -141,7 +141,7 @@ class Folders:
 
 
 def plain_path(path: Path) -> Path:
-    """Absolute, without `..`; symbolic links are kept, because names are compared before they are followed."""
+    """Absolute, without `..`; symbolic links are kept: names are compared before they are followed."""
     return Path(os.path.normpath(path.absolute()))
 
 

@@ -134,7 +134,7 @@ def _save_place(prefix: str, root: Path, size: tuple[int, int]) -> tuple[Path, s
             f"\n full_output_folder: {plain_path(folder)}\n         output_dir: {root}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    taken = [_number(file, name) for file in os.listdir(folder)]
+    taken = [_number(file.name, name) for file in folder.iterdir()]
     return folder, name, max(taken, default=0) + 1, subfolder
 
 

@@ -1,4 +1,4 @@
-"""What a client asks about the server: nodes, models, features, system, logs; and the routes not simulated."""
+"""What a client asks about the server: nodes, models, features, system, logs; and routes not simulated."""
 
 from __future__ import annotations
 

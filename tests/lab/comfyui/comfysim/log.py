@@ -1,4 +1,4 @@
-"""The log: plain lines on standard error (or output), files on request, and the last lines for /internal/logs."""
+"""The log: plain lines on standard error (or output), files on request, the last lines for /internal/logs."""
 
 from __future__ import annotations
 

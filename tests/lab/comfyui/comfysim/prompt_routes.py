@@ -206,7 +206,8 @@ async def cancel_jobs(request: web.Request) -> web.Response:
     if wrong:
         return _bad("job_ids contains invalid id(s)", invalid_ids=wrong)
     queue = request.app[STATE].queue
-    return web.json_response({"cancelled": any([jobs.cancel(queue, job_id) for job_id in job_ids])})
+    cancelled = [job_id for job_id in job_ids if jobs.cancel(queue, job_id)]
+    return web.json_response({"cancelled": bool(cancelled)})
 
 
 @routes.post("/api/jobs/{job_id}/cancel")

@@ -1,4 +1,4 @@
-"""Reads a model file just far enough to know it is one: an error page saved under a model's name must fail."""
+"""Reads a model file just far enough to know it is one: an error page under a model's name must fail."""
 
 from __future__ import annotations
 
