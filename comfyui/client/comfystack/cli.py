@@ -133,10 +133,10 @@ def _edit(args: argparse.Namespace) -> None:
         _warn(f"{args.out} will hold a PNG whatever its name says")
     seed = secrets.randbelow(DRAWN_SEEDS) if args.seed is None else args.seed
 
-    with _connect(args) as client, ProgressDisplay(sys.stderr) as display:
+    with _connect(args) as client, ProgressDisplay(sys.stderr, args.quiet) as display:
         uploaded = [client.upload_image(image) for image in args.images]
         graph = graphs.edit(args.workflow, uploaded, args.prompt, seed, args.steps)
-        result = client.run(graph, None if args.quiet else display.show)
+        result = client.run(graph, display.show)
         if not result.images:
             raise ExecutionError(
                 "the job ended without an image",
@@ -165,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"comfystack: {error.found}", file=sys.stderr)
         print(f"  expected:  {error.expected}\n  next step: {error.next_step}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("comfystack: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("\n".join(["comfystack: stopped", *getattr(stop, "__notes__", ())]), file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -141,10 +141,13 @@ class ComfyClient:
                     return cast(T, item.result())
                 if on_progress is not None:
                     on_progress(item)
-        except BaseException:
+        except BaseException as stop:
             self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
             while not (started and started[0].done()):
                 _next(inbox)
+            left = None if started[0].cancelled() else started[0].exception()
+            if left is not None and left is not stop:
+                stop.add_note(str(left))
             raise
 
 

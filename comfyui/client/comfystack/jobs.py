@@ -29,6 +29,8 @@ Notify = Callable[[Progress], None]
 # announced to nobody.
 LOOK_SECONDS = 1.0
 SILENCE_SECONDS = 5.0
+# At most one dial in this time: a proxy may accept every socket and drop it at once.
+REDIAL_SECONDS = 5.0
 # How long a server may be away before a job is given up; a container restart fits into it.
 AWAY_SECONDS = 60.0
 # Between the break of a submission and the look for it: the request may still be on its way in.
@@ -96,13 +98,19 @@ async def run(transport: Transport, graph: Graph, notify: Notify, timeout: float
             notify(watch.story.progress)
             return await watch.to_the_end()
     except (TimeoutError, asyncio.CancelledError) as stop:
-        if sending is not None:
-            await _abandon(transport, prompt_id, sending)
+        cancelled = sending is None or await _abandon(transport, prompt_id, sending)
+        end = (
+            "has been cancelled" if cancelled else f"could not be cancelled: it may still run as {prompt_id}"
+        )
         if isinstance(stop, asyncio.CancelledError):
-            raise
+            if cancelled:
+                raise
+            raise ServerGoneError(
+                f"the job {end}", "a service in reach", "look at the queue when it is back"
+            ) from None
         place = _place(watch.story.progress)
         raise JobTimeoutError(
-            f"the job was not finished after {timeout:g} s and has been cancelled ({place})",
+            f"the job was not finished after {timeout:g} s and {end} ({place})",
             "a finished job within the limit",
             "allow more time with --timeout, or look at the queue",
         ) from None
@@ -120,14 +128,19 @@ def _place(progress: Progress) -> str:
     return f"at node {progress.node_id or '?'} {progress.class_type}".rstrip()
 
 
-async def _abandon(transport: Transport, prompt_id: str, sending: asyncio.Task[None]) -> None:
-    with suppress(ComfyError, TimeoutError):
+async def _abandon(transport: Transport, prompt_id: str, sending: asyncio.Task[None]) -> bool:
+    """Cancel a job on the server, however far it came; False when the server could not be told."""
+    try:
         async with asyncio.timeout(ABANDON_SECONDS):
             await asyncio.wait({sending}, timeout=ABANDON_SECONDS / 2)
             await cancel(transport, prompt_id)
-    if sending.done() and not sending.cancelled():
-        sending.exception()  # Retrieved, so that the loop does not complain about it later.
-    sending.cancel()
+    except (ComfyError, TimeoutError):
+        return False
+    finally:
+        if sending.done() and not sending.cancelled():
+            sending.exception()  # Retrieved, so that the loop does not complain about it later.
+        sending.cancel()
+    return True
 
 
 async def _submit(transport: Transport, graph: Graph, prompt_id: str, client_id: str) -> None:
@@ -166,11 +179,15 @@ class _Watch:
         self.transport, self.story, self.notify, self.client_id = transport, story, notify, client_id
         self.socket: aiohttp.ClientWebSocketResponse | None = None
         self.look_at = 0.0
+        self.dial_at = 0.0
         self.away_since: float | None = None
         self.was_away = False
 
     async def dial(self) -> None:
         """Open the socket if it can be had; the server keeps telling the same client id."""
+        if _now() < self.dial_at:
+            return
+        self.dial_at = _now() + REDIAL_SECONDS
         self.socket = await self.transport.websocket("/ws", {"clientId": self.client_id})
 
     async def hang_up(self) -> None:

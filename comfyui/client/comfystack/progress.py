@@ -39,7 +39,7 @@ def describe(progress: Progress) -> str:
 class ProgressDisplay:
     """Context manager; call `show` with each Progress."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self._stream = stream
         self._last = ""
         self._bar = Bar(
@@ -50,7 +50,8 @@ class ProgressDisplay:
             console=Console(file=stream),
             transient=True,
         )
-        self._live = stream.isatty()
+        self._quiet = quiet
+        self._live = stream.isatty() and not quiet
         self._task = self._bar.add_task("Sending", total=None)
 
     def __enter__(self) -> Self:
@@ -66,6 +67,8 @@ class ProgressDisplay:
 
     def show(self, progress: Progress) -> None:
         """Bring the bar (or the log) up to date."""
+        if self._quiet:
+            return
         stage = describe(progress)
         counting = progress.state == "running" and progress.steps > 1
         if self._live:

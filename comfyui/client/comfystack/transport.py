@@ -21,6 +21,8 @@ from .errors import InputError, TlsError, UnexpectedAnswerError
 # One HTTP exchange, uploads included. A job's own time limit is not this one.
 EXCHANGE_SECONDS = 120.0
 CONNECT_SECONDS = 15.0
+# A proxy without WebSocket support may swallow the handshake; the job is then followed by looking.
+HANDSHAKE_SECONDS = 10.0
 # Proxies drop silent WebSockets (IIS after 120 s); the ping also notices a peer that vanished.
 HEARTBEAT_SECONDS = 30.0
 # Previews and text outputs arrive as single messages; aiohttp's 4 MiB would close the socket on them.
@@ -205,12 +207,13 @@ class Transport:
     async def websocket(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse | None:
         """The open socket, or None when it cannot be had; reasons that HTTP would meet too are raised."""
         try:
-            return await self._open().ws_connect(
-                URL(str(self.base) + path).with_query(dict(params)),
-                heartbeat=HEARTBEAT_SECONDS,
-                max_msg_size=MESSAGE_BYTES,
-                timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
-            )
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                return await self._open().ws_connect(
+                    URL(str(self.base) + path).with_query(dict(params)),
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=MESSAGE_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 401:
                 raise failures.of_status(401, b"", "", path, self.peer, self.has_token) from error

@@ -31,6 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(jobs, "SILENCE_SECONDS", 0.1)
     monkeypatch.setattr(jobs, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "REDIAL_SECONDS", 0.02)
 
 
 @pytest.fixture(autouse=True)

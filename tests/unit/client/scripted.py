@@ -53,7 +53,8 @@ class ScriptedServer:
     """Set `story`, `answers` and the rest before the client comes; read `requests` afterwards.
 
     `answers[path]` is a list used up one by one before the normal answer: a (status, body) pair,
-    "drop" (the connection breaks before the request is carried out) or "drop after" (afterwards).
+    "drop" (the connection breaks before the request is carried out), "drop after" (afterwards) or
+    "swallow" (no answer ever comes).
     """
 
     def __init__(self, token: str | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -186,6 +187,8 @@ class ScriptedServer:
         answer = queued.pop(0) if queued else self.answers_for_ever.get(request.path)
         if answer == "drop":
             return _drop(request)
+        if answer == "swallow":
+            await asyncio.sleep(3600)
         if answer == "drop after":
             await handler(request)
             return _drop(request)

@@ -20,6 +20,7 @@ from comfystack import (
     ValidationError,
     graphs,
     jobs,
+    transport,
 )
 
 from .scripted import ScriptedServer, png, run_for_ever, succeed, wait_in_queue
@@ -155,6 +156,45 @@ def test_a_websocket_that_comes_back_tells_the_rest(server: ScriptedServer, conn
     seen: list[Progress] = []
     assert connect(server).run(GRAPH, seen.append).images == SAVED
     assert 7 in [p.step for p in seen]
+
+
+def test_a_proxy_that_drops_every_socket_is_not_hammered(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.hang_up()
+        while len(server.sent(f"/api/jobs/{prompt_id}")) < 4:
+            await asyncio.sleep(0.01)
+        await server.finish(prompt_id)
+
+    monkeypatch.setattr(jobs, "REDIAL_SECONDS", 60)
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+    assert len(server.sent("/ws")) == 1
+
+
+def test_the_limit_of_one_exchange_is_not_the_limit_of_the_socket(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await asyncio.sleep(0.5)  # longer than the limits below
+        await server.finish(prompt_id)
+
+    monkeypatch.setattr(transport, "EXCHANGE_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 0.3)
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+    assert len(server.sent("/ws")) == 1
+
+
+def test_a_handshake_that_is_swallowed_is_not_waited_for(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 0.1)
+    server.answers_for_ever["/ws"] = "swallow"
+    assert connect(server).run(GRAPH).images == SAVED
 
 
 @pytest.mark.parametrize("socket", [True, False], ids=["with a socket", "without one"])
@@ -317,6 +357,20 @@ def test_a_caller_that_fails_leaves_no_job_behind(server: ScriptedServer, connec
         connect(server).run(GRAPH, callback)
     assert not server.running
     assert "execution_interrupted" in str(server.history)
+
+
+def test_a_job_that_could_not_be_cancelled_is_admitted(server: ScriptedServer, connect: Connect) -> None:
+    server.story = run_for_ever
+
+    def callback(progress: Progress) -> None:
+        if progress.state == "running":
+            server.down()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        connect(server).run(GRAPH, callback)
+    (note,) = caught.value.__notes__
+    assert f"may still run as {server.running[0]}" in note
 
 
 def test_a_caller_that_gives_up_while_the_submission_is_on_its_way_leaves_no_job_behind(
