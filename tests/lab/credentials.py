@@ -116,7 +116,7 @@ def _ssh_key(path: Path, comment: str) -> None:
 def ensure(folder: Path, lab: str) -> None:
     """Makes what is missing in `folder`; what is there is kept, so that a second run changes nothing.
 
-    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password,
+    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password, windows-users,
     site-pfx-password, token.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,6 +124,8 @@ def ensure(folder: Path, lab: str) -> None:
     for name in ("windows-password", "site-pfx-password"):
         if not (folder / name).exists():
             _write(folder / name, random.token_urlsafe(24).encode(), 0o600)
+    password = (folder / "windows-password").read_bytes()
+    _write(folder / "windows-users", f"{WINDOWS_USER}:".encode() + password + b"\n", 0o600)
     if not (folder / "token").exists():
         # Hexadecimal only: it goes through headers, maps and shells without quoting.
         _write(folder / "token", random.token_hex(32).encode() + b"\n", 0o600)

@@ -1,0 +1,68 @@
+# The menu. `make` alone prints it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+INVENTORY ?= inventories/lab
+LAB_NAME ?= lab
+PYTHON ?= python3
+
+LAB := $(filter lab,$(notdir $(patsubst %/,%,$(INVENTORY))))
+# Folder of what is generated: the lab's own name, or the inventory's.
+SITE := $(if $(LAB),$(LAB_NAME),$(notdir $(patsubst %/,%,$(INVENTORY))))
+BIN := build/venv/bin
+
+export LAB_NAME
+export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+CLIENT_SOURCES := $(shell find comfyui/client comfyui/workflows -type f -not -name '*.pyc')
+
+.PHONY: help
+help: ## Print this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Settings: INVENTORY=$(INVENTORY) LAB_NAME=$(LAB_NAME)"
+
+.PHONY: deploy
+deploy: $(if $(LAB),lab-up,tools) ## Install what is needed, deploy, verify, and say how to get in
+	ansible-playbook -i $(INVENTORY) ansible/site.yml
+	@$(MAKE) verify
+	@$(BIN)/python ansible/access.py build/$(SITE)/access.json
+
+.PHONY: verify
+verify: tools ## Prove the deployment: card, health, ports, public URL, one edited image
+	pytest tests/infra --inventory $(INVENTORY) --access build/$(SITE)/access.json --junitxml build/$(SITE)/verify.xml
+
+.PHONY: test
+test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a lab end to end
+	@$(BIN)/python -m tests.run
+
+.PHONY: lint
+lint: test-tools ## The linters alone
+	@$(BIN)/python -m tests.run lint
+
+.PHONY: lab-up
+lab-up: tools ## Raise the simulated site
+	@$(BIN)/python -m tests.lab up
+
+.PHONY: lab-down
+lab-down: tools ## Take it down and leave nothing of it
+	@$(BIN)/python -m tests.lab down
+
+.PHONY: lab-status
+lab-status: tools ## Show what of it stands
+	@$(BIN)/python -m tests.lab status
+
+.PHONY: lab-reset
+lab-reset: tools ## Take it down and raise it afresh
+	@$(BIN)/python -m tests.lab reset
+
+.PHONY: tools
+tools: build/venv/.deploy
+
+.PHONY: test-tools
+test-tools: build/venv/.test
+
+build/venv/.%: pyproject.toml ansible/install-tools $(CLIENT_SOURCES)
+	@PYTHON=$(PYTHON) ansible/install-tools $*
