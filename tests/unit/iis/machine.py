@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import functools
+import inspect
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,8 +22,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from yarl import URL
 
 from tests.lab.windows_host.winsim.iis import server
+from tests.lab.windows_host.winsim.machine import prepare
 from tests.lab.windows_host.winsim.state import AppPool, Binding, PortProxy, Site, State, Store
 
 NAME = "qwen-image-edit.comfystack.test"
@@ -137,7 +140,9 @@ class Backend:
     """A real aiohttp server with ComfyUI's habits: a WebSocket that offers compression and speaks first."""
 
     requests: list[Seen] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def last(self) -> Seen:
@@ -163,14 +168,22 @@ class Backend:
         return await handler(request)
 
     async def _echo(self, request: web.Request) -> web.Response:
-        return web.Response(body=await request.read(), headers={"Server": "secret/1.0", "X-Kept": "yes"})
+        headers = {"Server": "secret/1.0", "X-Kept": "yes"}
+        if "X-Echo-Encoding" in request.headers:
+            headers["Content-Encoding"] = request.headers["X-Echo-Encoding"]
+        return web.Response(body=await request.read(), headers=headers)
 
     async def _refuse(self, request: web.Request) -> web.Response:
         await request.read()
         return web.json_response({"error": {"type": "value_not_in_list"}}, status=400)
 
     async def _slow(self, _: web.Request) -> web.Response:
-        await self.release.wait()
+        self.arrived.set()
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.abandoned.set()
+            raise
         return web.Response(text="at last")
 
     async def _moved(self, request: web.Request) -> web.Response:
@@ -180,6 +193,7 @@ class Backend:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"step 1\n")
+        self.arrived.set()
         await self.release.wait()
         await response.write(b"step 2\n")
         return response
@@ -192,7 +206,9 @@ class Backend:
         await socket_.prepare(request)
         await socket_.send_json({"type": "status"})
         async for message in socket_:
-            if message.type is aiohttp.WSMsgType.BINARY:
+            if message.data == "goodbye":
+                await socket_.close(code=4001)
+            elif message.type is aiohttp.WSMsgType.BINARY:
                 await socket_.send_bytes(message.data)
             else:
                 await socket_.send_str(f"echo {message.data}")
@@ -231,8 +247,6 @@ class Machine:
         self, method: str, path: str, scheme: str = "https", name: str = NAME, **options: Any
     ) -> tuple[aiohttp.ClientResponse, str]:
         """The answer, redirects not followed, and its body as text."""
-        from yarl import URL
-
         url = URL(self.url(path, scheme, name), encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return response, await response.text()
@@ -258,11 +272,18 @@ class Machine:
 async def running(tmp_path: Path) -> AsyncIterator[Machine]:
     """A machine that serves a correct deployment on two free loopback ports."""
     backend = Backend()
-    runner = web.AppRunner(backend.application(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        backend.application(),
+        access_log=None,
+        shutdown_timeout=0.1,
+        handler_cancellation=True,
+        auto_decompress=False,
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     store = Store(tmp_path)
+    prepare(store)
     with store.edit() as state:
         state.__dict__.update(healthy(runner.addresses[0][1]).__dict__)
     trust = ssl.create_default_context(cadata=certificate(NAME)[1])
@@ -284,20 +305,18 @@ Test = Callable[..., Awaitable[None]]
 
 
 def on_machine(test: Test) -> Callable[..., None]:
-    """Run an async test with a fresh machine as its first argument."""
+    """Run an async test with a fresh machine as its first argument; others are pytest's."""
 
-    @functools.wraps(test)
-    def run(tmp_path: Path, **parameters: Any) -> None:
+    def run(tmp_path: Path, **others: Any) -> None:
         async def inside() -> None:
             async with running(tmp_path) as machine:
-                await asyncio.wait_for(test(machine, **parameters), 20)
+                await asyncio.wait_for(test(machine, **others), 20)
 
         asyncio.run(inside())
 
-    import inspect
-
-    own = list(inspect.signature(test).parameters.values())[1:]
-    first = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
-    del run.__wrapped__  # type: ignore[attr-defined]
+    others = list(inspect.signature(test).parameters.values())[1:]
+    tmp_path = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    shown: Any = functools.update_wrapper(run, test)
+    shown.__signature__ = inspect.Signature([tmp_path, *others])
+    del shown.__wrapped__
     return run

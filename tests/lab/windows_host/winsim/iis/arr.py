@@ -12,6 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from ..machine import ARR_DLL
 from . import filtering, portproxy, proxysettings, replies, tunnel
 from .errors import IisError, NotModelledError
 from .exchange import Exchange
@@ -64,9 +65,9 @@ def open_session() -> aiohttp.ClientSession:
 async def forward(exchange: Exchange, session: aiohttp.ClientSession, url: str) -> web.StreamResponse:
     """Proxy to `url`, an absolute URL that a rule has made."""
     settings = proxysettings.read(exchange.state)
-    if not settings.enabled:
+    if not (exchange.store.path(ARR_DLL).is_file() and settings.enabled):
         # Without ARR's proxy the absolute URL is looked up as a path, for which no handler exists.
-        raise IisError(404, 4, "The requested resource has no handler: the proxy is not enabled in ARR", 123)
+        raise IisError(404, 4, "The requested resource has no handler: ARR's proxy is not enabled", 123)
     backend = _backend(exchange, url)
     headers = _request_headers(exchange, settings, backend)
     if tunnel.is_upgrade(exchange) and proxysettings.websocket_enabled(exchange.state):

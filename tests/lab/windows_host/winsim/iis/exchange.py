@@ -72,12 +72,12 @@ def split_target(raw: str) -> tuple[str, str]:
 def cooked(target: str) -> tuple[str, str]:
     """Decoded path and raw query, as http.sys hands them to the modules.
 
-    Dot segments are resolved after decoding; a decoded slash is a slash like any other, which is why
-    {R:1} cannot carry %2F.
+    Dot segments are resolved after decoding; a decoded slash, forward or backward, is a slash like any
+    other, which is why {R:1} cannot carry %2F.
     """
     raw_path, _, query = target.partition("?")
     kept: list[str] = []
-    segments = unquote(raw_path).split("/")
+    segments = unquote(raw_path).replace("\\", "/").split("/")
     for number, segment in enumerate(segments):
         if segment == "..":
             del kept[max(1, len(kept) - 1) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 from ..state import State
 from .errors import NotModelledError
@@ -14,16 +15,34 @@ def resolve(state: State, host: str, port: int) -> tuple[str, int]:
     """The address behind host:port, seen from Windows.
 
     Loopback ports exist only where `netsh interface portproxy` made them; any other address is another
-    machine and is returned as it is. Raises ConnectionRefusedError for a loopback port without an entry.
+    machine and is returned as it is. Raises ConnectionRefusedError where nothing would answer.
     """
-    for entry in state.portproxy:
+    service = state.services.get("iphlpsvc", {"state": "started"})
+    for entry in state.portproxy if service["state"] == "started" else []:
         if entry.listen_port == port and entry.listen_address.lower() in {host.lower(), *_ANY}:
+            _check_guest(state, entry.connect_address)
             return entry.connect_address, entry.connect_port
     if host.lower() == "localhost":
         raise NotModelledError("a backend called 'localhost' (IPv6 is tried first); write 127.0.0.1")
     if _is_loopback(host):
-        raise ConnectionRefusedError(f"nothing listens on {host}:{port} and no portproxy entry leads on")
+        raise ConnectionRefusedError(
+            f"nothing listens on {host}:{port}: no portproxy entry leads on, or iphlpsvc is stopped"
+        )
     return host, port
+
+
+def _check_guest(state: State, address: str) -> None:
+    # The container that plays a guest answers on; a distribution that is not running would not.
+    for name, distribution in state.wsl_distributions.items():
+        if distribution["state"] != "Running" and address in _addresses(distribution["guest"]):
+            raise ConnectionRefusedError(f"the WSL distribution '{name}' is not running")
+
+
+def _addresses(guest: str) -> set[str]:
+    try:
+        return {guest, socket.gethostbyname(guest)}
+    except OSError:
+        return {guest}
 
 
 def _is_loopback(host: str) -> bool:

@@ -99,7 +99,10 @@ def _condition(rule: Node, condition: Node, exchange: Exchange, captures: Captur
     kind = condition.text("matchType")
     if kind == "Pattern":
         return _search(rule, condition.text("pattern"), value, ignore_case=condition.flag("ignoreCase"))
-    path = exchange.store.path(value)
+    try:
+        path = exchange.store.path(value)
+    except ValueError:
+        return None
     return () if (path.is_file() if kind == "IsFile" else path.is_dir()) else None
 
 

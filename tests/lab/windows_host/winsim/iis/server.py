@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..machine import REWRITE_DLL
 from ..state import Site, Store
 from . import arr, filtering, httpsys, replies, requestlog, rewrite, static, tls, webconfig
 from .errors import AbortedError, ConfigError, HttpSysError, IisError, NotModelledError
@@ -19,6 +20,7 @@ from .exchange import Exchange, cooked, split_target
 
 _log = logging.getLogger(__name__)
 
+CLIENT_GONE = 64  # ERROR_NETNAME_DELETED, as IIS logs it
 PATH_NOT_FOUND = 0x80070003
 # http.sys's limits are checked in httpsys; aiohttp must let such requests through to be checked.
 _PARSER_LIMIT = 65_536
@@ -97,6 +99,9 @@ class _Gateway:
             return await self._answer(exchange)
         except AbortedError:
             return _abort(exchange)
+        except asyncio.CancelledError:
+            exchange.win32 = CLIENT_GONE
+            raise
         finally:
             requestlog.write(exchange)
 
@@ -153,7 +158,9 @@ def load(store: Store, site: Site) -> webconfig.WebConfig:
             1, f"Cannot read configuration file: {site.physical_path} is missing", PATH_NOT_FOUND
         )
     file = store.path(site.physical_path.rstrip("\\") + r"\web.config")
-    return webconfig.parse(file.read_bytes()) if file.is_file() else webconfig.WebConfig()
+    if not file.is_file():
+        return webconfig.WebConfig()
+    return webconfig.parse(file.read_bytes(), url_rewrite=store.path(REWRITE_DLL).is_file())
 
 
 def _abort(exchange: Exchange) -> web.StreamResponse:

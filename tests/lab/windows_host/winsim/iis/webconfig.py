@@ -55,8 +55,11 @@ class _Raw:
     children: list[_Raw] = field(default_factory=list)
 
 
-def parse(document: bytes) -> WebConfig:
-    """The configuration in `document`; raises ConfigError where IIS would answer 500.19."""
+def parse(document: bytes, *, url_rewrite: bool = True) -> WebConfig:
+    """The configuration in `document`; raises ConfigError where IIS would answer 500.19.
+
+    Without the URL Rewrite module (`url_rewrite` False) its sections are unknown to IIS.
+    """
     root = _read_xml(document)
     if root.name != "configuration":
         raise ConfigError(root.line, f"Unrecognized element '{root.name}': the root must be 'configuration'")
@@ -64,6 +67,10 @@ def parse(document: bytes) -> WebConfig:
     sections: dict[str, Node] = {}
     for child in root.children:
         _collect_sections(child, child.name, sections)
+    if not url_rewrite and any(path.startswith("system.webServer/rewrite/") for path in sections):
+        raise ConfigError(
+            root.line, "Unrecognized element 'rewrite': the URL Rewrite module is not installed"
+        )
     return WebConfig(sections)
 
 
@@ -97,6 +104,8 @@ def _read_xml(document: bytes) -> _Raw:
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
         raise ConfigError(error.lineno, f"Configuration file is not well-formed XML: {reason}") from None
+    except (LookupError, ValueError) as error:
+        raise ConfigError(1, f"Configuration file is not in an encoding that can be read: {error}") from None
     return roots[0]
 
 
