@@ -117,6 +117,17 @@ def test_a_value_out_of_range_is_not_mistaken_for_a_missing_model(
     assert not isinstance(caught.value, ModelMissingError)
 
 
+def test_a_forgotten_model_input_is_not_mistaken_for_a_missing_file(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server.answers["/prompt"] = [
+        (400, refusal(model=problem("required_input_missing", "unet_name", "UNETLoader")))
+    ]
+    with pytest.raises(ValidationError) as caught:
+        connect(server).run(GRAPH)
+    assert not isinstance(caught.value, ModelMissingError)
+
+
 def test_a_node_class_that_is_not_installed_is_named(server: ScriptedServer, connect: Connect) -> None:
     extra = {"node_id": "3", "class_type": "QwenImageSamplerNode"}
     error = {"type": "missing_node_type", "message": "not found", "details": "#3", "extra_info": extra}
@@ -129,6 +140,27 @@ def test_a_node_class_that_is_not_installed_is_named(server: ScriptedServer, con
 def test_without_a_websocket_the_job_is_followed_by_looking(server: ScriptedServer, connect: Connect) -> None:
     server.answers_for_ever["/ws"] = (404, "no such route")
     assert connect(server).run(GRAPH).images == SAVED
+
+
+def test_a_server_without_the_jobs_route_is_followed_by_its_queue(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    async def looked(server: ScriptedServer, times: int) -> None:
+        while len(server.sent("/queue")) < times:
+            await asyncio.sleep(0.01)
+
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        server.answers_for_ever[f"/api/jobs/{prompt_id}"] = (404, "no such route")
+        await looked(server, 2)
+        await server.start(prompt_id)
+        await looked(server, 4)
+        await server.finish(prompt_id)
+
+    server.answers_for_ever["/ws"] = (404, "no such route")
+    server.story = story
+    seen: list[str] = []
+    assert connect(server).run(GRAPH, lambda progress: seen.append(progress.state)).images == SAVED
+    assert list(dict.fromkeys(seen)) == ["queued", "running", "finished"]
 
 
 def test_a_lost_websocket_does_not_lose_the_job(server: ScriptedServer, connect: Connect) -> None:
@@ -282,6 +314,31 @@ def test_a_server_that_restarts_without_the_job_says_so(server: ScriptedServer, 
         connect(server).run(GRAPH)
 
 
+def test_two_short_absences_are_not_one_long_one(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0.0
+    now = jobs._now
+
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        nonlocal later
+        path = f"/api/jobs/{prompt_id}"
+        server.answers[path] = [(502, "bad gateway")] * 2
+        await server.start(prompt_id)
+        while len(server.sent(path)) < 4:  # away twice, then there
+            await asyncio.sleep(0.01)
+        later = 10 * jobs.AWAY_SECONDS
+        server.answers[path] = [(502, "bad gateway")] * 2
+        while server.answers[path]:
+            await asyncio.sleep(0.01)
+        await server.finish(prompt_id)
+
+    monkeypatch.setattr(jobs, "_now", lambda: now() + later)
+    server.answers_for_ever["/ws"] = (404, "no such route")
+    server.story = story
+    assert connect(server).run(GRAPH).images == SAVED
+
+
 def test_a_server_that_stays_away_is_given_up(
     server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +363,8 @@ def test_a_failing_node_is_named(server: ScriptedServer, connect: Connect, socke
 
     async def story(server: ScriptedServer, prompt_id: str) -> None:
         await server.start(prompt_id)
-        server.end(prompt_id, {}, "error", "execution_error", data)
+        if not socket:  # the message comes before the history is written
+            server.end(prompt_id, {}, "error", "execution_error", data)
         await server.say("execution_error", prompt_id=prompt_id, **data)
 
     server.story = story
@@ -325,7 +383,8 @@ def test_an_interruption_by_someone_else_is_told_apart_from_a_failure(
 
     async def story(server: ScriptedServer, prompt_id: str) -> None:
         await server.start(prompt_id)
-        server.end(prompt_id, {}, "error", "execution_interrupted", data)
+        if not socket:  # the message comes before the history is written
+            server.end(prompt_id, {}, "error", "execution_interrupted", data)
         await server.say("execution_interrupted", prompt_id=prompt_id, **data)
 
     server.story = story
