@@ -29,7 +29,8 @@ function Get-Setting {
     if ($null -eq $found) {
         throw "IIS knows no setting '$Name' in section '$Section': is the module that brings it installed?"
     }
-    if ($found.PSObject.Properties.Name -contains 'Value') {
+    # Some settings come as they are, others inside a ConfigurationAttribute.
+    if ($null -ne $found.PSObject.Properties['Value']) {
         return $found.Value
     }
     return $found

@@ -27,6 +27,8 @@ $found = @{ installed = $false; distributions = @(); running = $false; address =
 function Invoke-Wsl {
     param([string[]]$Arguments)
 
+    # What wsl.exe says on stderr is no reason to stop: its exit code is.
+    $ErrorActionPreference = 'Continue'
     $lines = @(& wsl.exe @Arguments | ForEach-Object { $_.Trim() } | Where-Object { $_ })
     # With no distribution at all, wsl.exe explains itself in prose and exits with an error.
     if ($LASTEXITCODE -ne 0) {

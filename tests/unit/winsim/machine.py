@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 REPOSITORY = Path(__file__).parents[3]
 SITE = "qwen-image-edit.comfystack.test"
 USER, PASSWORD = "operator", "Correct-Horse-7"
-PFX_PASSWORD = "battery-staple"
+PFX_PASSWORD = "battery-staple"  # noqa: S105
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Script:
 
 
 SCRIPTS: dict[str, Script] = {
-    "9a74a37de98d726d7f40f0a310a33e4a58de3d4ab60f19fe339bd84b8efb63eb": Script(
+    "7c126debdac22a8b567fbac0ea45f41c2752941781e3e9d26765ff2f8a80906f": Script(
         "iis/powershell/Set-ServerSetting.ps1",
         models.set_server_setting,
         ("Settings",),
@@ -43,7 +43,7 @@ SCRIPTS: dict[str, Script] = {
         models.add_allowed_server_variable,
         ("Names",),
     ),
-    "70c344a5d61f4f96085ca5e2e4e9b61a6688ee833aa9ae35f2d37dc3ffb752ab": Script(
+    "409559e69bc19a0f91f18fe75718b7384b437352c47da9f4e4a039e22f7c6d07": Script(
         "roles/wsl_host/files/Get-WslGuest.ps1",
         models.get_wsl_guest,
         ("Distribution",),

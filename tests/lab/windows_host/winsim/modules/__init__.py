@@ -25,7 +25,7 @@ _MODULES: dict[str, Module] = {
 
 
 def run_module(store: Store, user: str, name: str, arguments: dict[str, Any]) -> Result:
-    """Run the module `name` (FQCN) with the arguments ansible-core sent; whatever happens, the answer is a result."""
+    """Run the module `name` (FQCN) with the arguments ansible-core sent; the answer is always a result."""
     check = bool(arguments.get("_ansible_check_mode"))
     diff = bool(arguments.get("_ansible_diff"))
     given = {key: value for key, value in arguments.items() if not key.startswith("_ansible_")}

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.windows_host.winsim.machine import prepare
+from tests.lab.windows_host.winsim.state import Store
+
+from .machine import Windows, new_windows
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Windows]:
+    """A fresh machine for the tests of one file, running."""
+    with new_windows(tmp_path_factory.mktemp("windows") / "machine").running() as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """The memory of a fresh machine, without WinRM in front."""
+    fresh = Store(tmp_path)
+    prepare(fresh)
+    return fresh
