@@ -18,10 +18,13 @@ from cryptography.x509.oid import NameOID
 # The package stands in its own room, with its own pyproject; the tests run it from there.
 sys.path.insert(0, str(Path(__file__).parents[3] / "comfyui" / "client"))
 
-from comfystack import ComfyClient, jobs
+from comfystack import ComfyClient, ImageRef, graphs, jobs
 
 from .scripted import ScriptedServer
 
+Connect = Callable[..., ComfyClient]
+GRAPH = graphs.edit("edit", [ImageRef("photo.png", type="input")], "make it blue", seed=1)
+SAVED = (ImageRef("edit_00001_.png", "comfystack"),)
 PUBLIC_NAME = "qwen-image-edit.comfystack.test"
 
 
@@ -48,7 +51,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., ComfyClient]]:
+def connect() -> Iterator[Connect]:
     """Makes clients that are closed when the test ends."""
     clients: list[ComfyClient] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,11 @@ from comfystack import (
     TlsError,
     TooLargeError,
     UnexpectedAnswerError,
-    graphs,
     transport,
 )
-from comfystack.events import ImageRef
 
-from .conftest import PUBLIC_NAME, Site
+from .conftest import GRAPH, PUBLIC_NAME, Connect, Site
 from .scripted import ScriptedServer, png
-
-Connect = Callable[..., ComfyClient]
-GRAPH = graphs.edit("edit-lightning", [ImageRef("photo.png", type="input")], "make it blue", seed=1)
 
 
 @pytest.fixture

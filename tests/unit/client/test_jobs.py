@@ -1,33 +1,24 @@
-"""What a script may rely on when it runs a workflow, whatever happens on the way."""
+"""What a script may rely on when it runs a workflow: sent once, told apart, never left behind."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 
 import pytest
 from comfystack import (
-    ComfyClient,
     ExecutionError,
     ImageRef,
-    JobCancelledError,
     JobInterruptedError,
     JobTimeoutError,
     ModelMissingError,
     Progress,
-    ServerGoneError,
     ValidationError,
-    graphs,
     jobs,
-    transport,
 )
 
-from .scripted import ScriptedServer, png, run_for_ever, succeed, wait_in_queue
-
-Connect = Callable[..., ComfyClient]
-GRAPH = graphs.edit("edit", [ImageRef("photo.png", type="input")], "make it blue", seed=1)
-SAVED = (ImageRef("edit_00001_.png", "comfystack"),)
+from .conftest import GRAPH, SAVED, Connect
+from .scripted import ScriptedServer, Story, png, run_for_ever, succeed, wait_in_queue
 
 
 def problem(kind: str, field: str, class_type: str) -> dict[str, object]:
@@ -137,126 +128,6 @@ def test_a_node_class_that_is_not_installed_is_named(server: ScriptedServer, con
     assert caught.value.problems[0].class_type == "QwenImageSamplerNode"
 
 
-def test_without_a_websocket_the_job_is_followed_by_looking(server: ScriptedServer, connect: Connect) -> None:
-    server.answers_for_ever["/ws"] = (404, "no such route")
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-def test_a_server_without_the_jobs_route_is_followed_by_its_queue(
-    server: ScriptedServer, connect: Connect
-) -> None:
-    async def looked(server: ScriptedServer, times: int) -> None:
-        while len(server.sent("/queue")) < times:
-            await asyncio.sleep(0.01)
-
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        server.answers_for_ever[f"/api/jobs/{prompt_id}"] = (404, "no such route")
-        await looked(server, 2)
-        await server.start(prompt_id)
-        await looked(server, 4)
-        await server.finish(prompt_id)
-
-    server.answers_for_ever["/ws"] = (404, "no such route")
-    server.story = story
-    seen: list[str] = []
-    assert connect(server).run(GRAPH, lambda progress: seen.append(progress.state)).images == SAVED
-    assert list(dict.fromkeys(seen)) == ["queued", "running", "finished"]
-
-
-def test_a_lost_websocket_does_not_lose_the_job(server: ScriptedServer, connect: Connect) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.hang_up()
-        await server.finish(prompt_id)
-
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-def test_a_websocket_that_comes_back_tells_the_rest(server: ScriptedServer, connect: Connect) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.hang_up()
-        while len(server.sent("/ws")) < 2:
-            await asyncio.sleep(0.01)
-        while not server._sockets:
-            await asyncio.sleep(0.01)
-        await server.step(prompt_id, 7, 9)
-        await server.finish(prompt_id)
-
-    server.story = story
-    seen: list[Progress] = []
-    assert connect(server).run(GRAPH, seen.append).images == SAVED
-    assert 7 in [p.step for p in seen]
-
-
-def test_a_proxy_that_drops_every_socket_is_not_hammered(
-    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.hang_up()
-        while len(server.sent(f"/api/jobs/{prompt_id}")) < 4:
-            await asyncio.sleep(0.01)
-        await server.finish(prompt_id)
-
-    monkeypatch.setattr(jobs, "REDIAL_SECONDS", 60)
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-    assert len(server.sent("/ws")) == 1
-
-
-def test_the_limit_of_one_exchange_is_not_the_limit_of_the_socket(
-    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await asyncio.sleep(0.5)  # longer than the limits below
-        await server.finish(prompt_id)
-
-    monkeypatch.setattr(transport, "EXCHANGE_SECONDS", 0.3)
-    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 0.3)
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-    assert len(server.sent("/ws")) == 1
-
-
-def test_a_handshake_that_is_swallowed_is_not_waited_for(
-    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "HANDSHAKE_SECONDS", 0.1)
-    server.answers_for_ever["/ws"] = "swallow"
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-@pytest.mark.parametrize("socket", [True, False], ids=["with a socket", "without one"])
-def test_a_job_deleted_from_the_queue_ends_instead_of_waiting_for_ever(
-    server: ScriptedServer, connect: Connect, socket: bool
-) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        server.pending.remove(prompt_id)
-
-    server.story = story
-    if not socket:
-        server.answers_for_ever["/ws"] = (404, "no such route")
-    with pytest.raises(JobCancelledError, match="deleted from the queue"):
-        connect(server).run(GRAPH)
-
-
-def test_a_waiting_job_says_how_many_are_before_it(server: ScriptedServer, connect: Connect) -> None:
-    server.running, server.pending = ["a"], ["b"]
-
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        while not seen:
-            await asyncio.sleep(0.01)
-        await succeed(server, prompt_id)
-
-    seen: list[int] = []
-    server.story = story
-    connect(server).run(GRAPH, lambda p: seen.append(p.ahead) if p.state == "queued" and p.ahead else None)
-    assert seen == [2]
-
-
 def test_a_submission_that_arrived_before_the_connection_broke_is_not_sent_again(
     server: ScriptedServer, connect: Connect
 ) -> None:
@@ -272,84 +143,6 @@ def test_a_submission_that_never_arrived_is_sent_again_under_the_same_id(
     result = connect(server).run(GRAPH)
     assert [body["prompt_id"] for body in server.sent("/prompt")] == [result.prompt_id] * 2
     assert list(server.history) == [result.prompt_id], "it ran once"
-
-
-def test_a_server_that_restarts_with_the_job_is_waited_for(server: ScriptedServer, connect: Connect) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.go_down()
-        await asyncio.sleep(0.1)  # long enough for refused connections
-        await server.finish(prompt_id)
-        await server.raise_up()
-
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-def test_a_proxy_that_answers_502_in_the_middle_is_waited_for(
-    server: ScriptedServer, connect: Connect
-) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        server.answers[f"/api/jobs/{prompt_id}"] = [(502, "bad gateway")] * 3
-        await server.start(prompt_id)
-        await server.hang_up()
-        while server.answers[f"/api/jobs/{prompt_id}"]:
-            await asyncio.sleep(0.01)
-        await server.finish(prompt_id)
-
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-def test_a_server_that_restarts_without_the_job_says_so(server: ScriptedServer, connect: Connect) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.go_down()
-        server.running.clear()
-        await asyncio.sleep(0.1)
-        await server.raise_up()
-
-    server.story = story
-    with pytest.raises(ServerGoneError, match="came back without the job"):
-        connect(server).run(GRAPH)
-
-
-def test_two_short_absences_are_not_one_long_one(
-    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = 0.0
-    now = jobs._now
-
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        nonlocal later
-        path = f"/api/jobs/{prompt_id}"
-        server.answers[path] = [(502, "bad gateway")] * 2
-        await server.start(prompt_id)
-        while len(server.sent(path)) < 4:  # away twice, then there
-            await asyncio.sleep(0.01)
-        later = 10 * jobs.AWAY_SECONDS
-        server.answers[path] = [(502, "bad gateway")] * 2
-        while server.answers[path]:
-            await asyncio.sleep(0.01)
-        await server.finish(prompt_id)
-
-    monkeypatch.setattr(jobs, "_now", lambda: now() + later)
-    server.answers_for_ever["/ws"] = (404, "no such route")
-    server.story = story
-    assert connect(server).run(GRAPH).images == SAVED
-
-
-def test_a_server_that_stays_away_is_given_up(
-    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(server: ScriptedServer, prompt_id: str) -> None:
-        await server.start(prompt_id)
-        await server.go_down()
-
-    monkeypatch.setattr(jobs, "AWAY_SECONDS", 0.1)
-    server.story = story
-    with pytest.raises(ServerGoneError, match="nothing answers"):
-        connect(server).run(GRAPH)
 
 
 @pytest.mark.parametrize("socket", [True, False], ids=["by the socket", "by looking"])
@@ -396,9 +189,9 @@ def test_an_interruption_by_someone_else_is_told_apart_from_a_failure(
 
 @pytest.mark.parametrize("story", [wait_in_queue, run_for_ever])
 def test_a_job_that_takes_too_long_is_cancelled_on_the_server(
-    server: ScriptedServer, connect: Connect, story: Callable[..., object]
+    server: ScriptedServer, connect: Connect, story: Story
 ) -> None:
-    server.story = story  # type: ignore[assignment]
+    server.story = story
     with pytest.raises(JobTimeoutError, match="has been cancelled"):
         connect(server).run(GRAPH, timeout=0.3)
     assert not server.pending
