@@ -9,6 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.lab.windows_host.winsim.iis import proxysettings
+from tests.lab.windows_host.winsim.iis.errors import NotModelledError
+from tests.lab.windows_host.winsim.iis.proxysettings import ProxySettings
+from tests.lab.windows_host.winsim.state import State
 from tests.unit.iis.machine import NAME, Machine, on_machine
 
 
@@ -142,12 +146,19 @@ async def test_progress_is_passed_on_at_once(machine: Machine) -> None:
 @on_machine
 async def test_with_arrs_default_buffer_progress_waits_for_the_end(machine: Machine) -> None:
     _unset(machine, "minResponseBuffer")
-    asked = asyncio.ensure_future(machine.get("/progress"))
+    began = asyncio.Event()
+
+    async def ask() -> bytes:
+        async with machine.session.get(machine.url("/progress")) as response:
+            began.set()
+            return await response.read()
+
+    asked = asyncio.ensure_future(ask())
     await machine.backend.arrived.wait()
-    _, pending = await asyncio.wait({asked}, timeout=0.2)
-    assert pending, "the headers came although the answer is not complete"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(began.wait(), 0.2)
     machine.backend.release.set()
-    assert (await asked)[1] == "step 1\nstep 2\n"
+    assert await asked == b"step 1\nstep 2\n"
 
 
 @on_machine
@@ -215,3 +226,25 @@ async def test_a_client_that_leaves_frees_the_backend(machine: Machine) -> None:
     await machine.backend.arrived.wait()
     asked.cancel()
     await machine.backend.abandoned.wait()
+
+
+def test_an_untouched_arr_has_the_defaults_of_its_schema() -> None:
+    settings = proxysettings.read(State())
+    assert settings == ProxySettings()
+    assert (settings.enabled, settings.timeout, settings.preserve_host_header) == (False, 120.0, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("00:02:00", 120.0), ("01:00:00", 3600.0), ("1.02:03:04", 93784.0)]
+)
+def test_a_time_span_is_read_as_windows_writes_it(text: str, seconds: float) -> None:
+    state = State(server_config={"System.WebServer/Proxy": {"timeout": text}})
+    assert proxysettings.read(state).timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("timeout", "an hour"), ("enabled", "yes"), ("minResponseBuffer", "-1"), ("color", 1)]
+)
+def test_a_setting_that_makes_no_sense_is_named(name: str, value: object) -> None:
+    with pytest.raises(NotModelledError, match=name):
+        proxysettings.read(State(server_config={"system.webServer/proxy": {name: value}}))
