@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Something that is wrong with the driver or, where `uuid` names one, with a card."""
+
+    kind: str
+    uuid: str | None
+
+
+@dataclass(frozen=True)
 class Driver:
     """A driver as the process sees it: its versions, and the cards whose device nodes are present."""
 
     version: str
     cuda_version: str
     cards: tuple[Card, ...]
+    fault: Fault | None = None
 
 
 def file_system_root() -> Path:
@@ -69,7 +78,7 @@ def find_driver(root: Path) -> Driver | None:
     if on_wsl:
         return driver
     visible = tuple(card for card in driver.cards if (root / f"dev/nvidia{card.minor}").exists())
-    return Driver(driver.version, driver.cuda_version, visible)
+    return replace(driver, cards=visible)
 
 
 def _wsl_driver_file(root: Path) -> Path | None:
@@ -95,7 +104,8 @@ def _read(file: Path) -> Driver:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         cards = tuple(_card(entry) for entry in data["cards"])
-        driver = Driver(str(data["driver_version"]), str(data["cuda_version"]), cards)
+        fault = Fault(str(data["fault"]["kind"]), data["fault"]["uuid"]) if data.get("fault") else None
+        driver = Driver(str(data["driver_version"]), str(data["cuda_version"]), cards, fault)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DriverFileError(
             f"simulator: {file} is not a usable driver description: {type(error).__name__}: {error}"

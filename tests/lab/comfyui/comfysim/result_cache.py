@@ -2,7 +2,7 @@
 
 A node's key covers its class, its constants and the keys of everything above it; a loaded file counts with
 its bytes. A node whose key is known is not executed again: it is `execution_cached`, and an output node
-repeats the file names of its first run (also when somebody has deleted those files since, as on a real server).
+repeats the file names of its first run (even if somebody has deleted those files since, as on a real server).
 """
 
 from __future__ import annotations

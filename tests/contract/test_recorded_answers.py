@@ -1,0 +1,97 @@
+"""Every recorded request gets the recorded answer: status, content type and body."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract import samples
+from tests.contract.server import Server
+
+STATELESS = samples.names(
+    "free*",
+    "get_*",
+    "history_unknown",
+    "history_delete",
+    "interrupt_global",
+    "interrupt_other",
+    "job_deleted_pending",
+    "prompt_400_*",
+    "prompt_cross_origin*",
+    "prompt_get",
+    "prompt_notjson",
+    "queue_clear",
+    "queue_delete",
+    "queue_idle",
+    "system_stats*",
+    "upload_image_nofile",
+    "upload_image_traversal",
+    "view_missing",
+    "view_nofilename",
+    "view_traversal",
+)
+NEEDS_A_JOB = {"get_jobs"}
+UPLOADS = [
+    "upload_image",
+    "upload_image_dup",
+    "upload_image_dup_diff",
+    "upload_image_sub",
+    "upload_mask",
+    "upload_nonimage",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uploaded(server: Server) -> None:
+    """The recorded graphs load probe_in.png, so it is there before any of them is sent."""
+    for name in UPLOADS:
+        samples.assert_same(server, name, samples.replay(server, name))
+
+
+@pytest.mark.parametrize("name", [name for name in STATELESS if name not in NEEDS_A_JOB])
+def test_the_answer_is_the_recorded_one(server: Server, name: str) -> None:
+    server.wait_idle()
+    samples.assert_same(server, name, samples.replay(server, name))
+
+
+@pytest.mark.parametrize(
+    "path", ["/queue", "/prompt", "/history", "/system_stats", "/models", "/features", "/users"]
+)
+def test_every_route_answers_under_api_as_well(server: Server, path: str) -> None:
+    with_prefix = server.get(f"/api{path}")
+    assert with_prefix.status == 200
+    assert samples.normal(with_prefix.json()) == samples.normal(server.get(path).json())
+
+
+def test_internal_routes_have_no_api_twin(server: Server) -> None:
+    assert server.get("/internal/folder_paths").status == 200
+    assert server.get("/api/internal/folder_paths").status == 404
+
+
+def test_a_public_host_name_may_have_its_own_origin(server: Server) -> None:
+    """What a proxy must achieve: with the public Host kept, the site's own page is let in."""
+    headers = {"Host": "comfy.example.com", "Origin": "https://comfy.example.com"}
+    assert server.ask("GET", "/system_stats", headers=headers).status == 200
+
+
+def test_the_page_opens_a_websocket(server: Server) -> None:
+    page = server.get("/")
+    assert page.status == 200
+    assert page.headers["Content-Type"] == "text/html"
+    assert page.headers["Cache-Control"] == "no-store, must-revalidate"
+
+
+def test_a_stored_picture_is_served_whole_and_as_a_preview(server: Server) -> None:
+    saved = server.run(samples.graph("prompt_ok"))["outputs"]["2"]["images"][0]
+    whole = server.output(saved)
+    assert whole.headers["Content-Type"] == "image/png"
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    assert whole.picture().getpixel((0, 0)) == (255, 0, 0)
+    preview = server.output({**saved, "preview": "webp;80"})
+    assert preview.headers["Content-Type"] == "image/webp"
+    assert preview.picture().size == (64, 48)
+    alpha = server.output({**saved, "channel": "a"})
+    assert alpha.picture().mode == "RGBA"
+
+
+def test_a_subfolder_that_leads_out_is_forbidden(server: Server) -> None:
+    assert server.get("/view", filename="x.png", subfolder="../..").status == 403
