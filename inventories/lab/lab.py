@@ -22,7 +22,9 @@ def inventory(name: str) -> dict[str, Any]:
     try:
         lab = json.loads((build / "lab.json").read_text())
     except FileNotFoundError:
-        sys.exit(f"found: no lab named '{name}'\nexpected: a raised lab\nnext step: make lab-up LAB_NAME={name}")
+        sys.exit(
+            f"found: no lab named '{name}'\nexpected: a raised lab\nnext step: make lab-up LAB_NAME={name}"
+        )
     hosts = {
         "gpu-host": {
             "ansible_host": lab["address"],

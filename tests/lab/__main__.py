@@ -44,7 +44,9 @@ def main() -> int:
     try:
         names = from_environment()
         if not shutil.which("git"):
-            raise LabError("no git on PATH", "git, from which the sources are fetched", "install git and run again")
+            raise LabError(
+                "no git on PATH", "git, from which the sources are fetched", "install git and run again"
+            )
         _through_sudo()
         if arguments.action in ("down", "reset"):
             site.down(names)

@@ -44,7 +44,7 @@ def extra_ca_certificates() -> list[Path]:
 
 def _pull(client: docker.DockerClient) -> bool:
     try:
-        image = client.images.pull(*UPSTREAM.split(":"))
+        image = client.images.pull("debian", f"{SUITE}-slim")
     except (APIError, DockerException):
         return False
     return bool(image.tag(PLAIN))
@@ -70,7 +70,9 @@ def _bootstrap(client: docker.DockerClient) -> None:
                 next_step="give this machine access to a container registry or to Debian's packages",
             )
         repository, tag = PLAIN.split(":")
-        client.api.import_image_from_file(str(root_fs), repository=repository, tag=tag, changes=['CMD ["bash"]'])
+        client.api.import_image_from_file(
+            str(root_fs), repository=repository, tag=tag, changes=['CMD ["bash"]']
+        )
 
 
 def _context(certificates: list[Path]) -> io.BytesIO:
@@ -112,5 +114,7 @@ def ensure(client: docker.DockerClient) -> str:
             say("base image: no registry answers; building it with mmdebstrap (about half a minute)")
             _bootstrap(client)
     # The engine's build cache makes this free when nothing changed.
-    client.images.build(fileobj=_context(extra_ca_certificates()), custom_context=True, tag=BASE, labels=SHARED, rm=True)
+    client.images.build(
+        fileobj=_context(extra_ca_certificates()), custom_context=True, tag=BASE, labels=SHARED, rm=True
+    )
     return BASE

@@ -116,8 +116,8 @@ def _ssh_key(path: Path, comment: str) -> None:
 def ensure(folder: Path, lab: str) -> None:
     """Makes what is missing in `folder`; what is there is kept, so that a second run changes nothing.
 
-    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password, windows-users,
-    site-pfx-password, token.
+    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password,
+    windows-users, site-pfx-password, token.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)

@@ -45,7 +45,10 @@ def install_packages(*names: str) -> None:
         )
     say(f"installing {' '.join(names)} from the distribution's packages")
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends", *names]):
+    for command in (
+        ["apt-get", "update", "-q"],
+        ["apt-get", "install", "-qy", "--no-install-recommends", *names],
+    ):
         done = subprocess.run(as_root([*environment, *command]), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LabError(
@@ -138,7 +141,9 @@ def ensure() -> docker.DockerClient:
         if client:
             return client
         time.sleep(0.5)
-    tail = subprocess.run(as_root(["tail", "-n", "15", str(LOG)]), capture_output=True, text=True, check=False).stdout
+    tail = subprocess.run(
+        as_root(["tail", "-n", "15", str(LOG)]), capture_output=True, text=True, check=False
+    ).stdout
     raise LabError(
         found=f"Docker Engine did not answer within {START_SECONDS} s; its last lines:\n{tail}",
         expected=f"an engine behind {SOCKET}",

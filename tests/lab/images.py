@@ -31,7 +31,9 @@ def archive(*trees: tuple[Path, str]) -> io.BytesIO:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder, inside in trees:
             for path in sorted([folder, *folder.rglob("*")]):
-                tar.add(path, arcname=str(Path(inside) / path.relative_to(folder)), recursive=False, filter=_plain)
+                tar.add(
+                    path, arcname=str(Path(inside) / path.relative_to(folder)), recursive=False, filter=_plain
+                )
     buffer.seek(0)
     return buffer
 

@@ -79,9 +79,10 @@ def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Cont
     )
     if machine.systemd:
         host_config.update(SYSTEMD_RAW)
-    network = client.api.create_networking_config(
-        {names.network: client.api.create_endpoint_config(aliases=[machine.part])}
-    )
+    # What create_networking_config makes, written out: its type stubs allow no names.
+    network: Any = {
+        "EndpointsConfig": {names.network: client.api.create_endpoint_config(aliases=[machine.part])}
+    }
     made = client.api.create_container(
         machine.image,
         name=names.container(machine.part),
@@ -104,7 +105,7 @@ def stand(client: docker.DockerClient, names: Names, machine: Machine) -> Contai
     name = names.container(machine.part)
     try:
         container = client.containers.get(name)
-        if container.image.id != client.images.get(machine.image).id:
+        if container.attrs["Image"] != client.images.get(machine.image).id:
             say(f"{machine.part}: its image changed; replacing the container")
             remove(client, names, machine.part)
             raise NotFound("replaced")

@@ -37,7 +37,9 @@ def choose() -> dict[str, int]:
         wanted = os.environ.get(variable)
         if wanted:
             if not wanted.isdecimal() or not 0 < int(wanted) < 65536:
-                raise LabError(f"{variable}={wanted!r}", "a port number, 1 to 65535", f"correct {variable} or unset it")
+                raise LabError(
+                    f"{variable}={wanted!r}", "a port number, 1 to 65535", f"correct {variable} or unset it"
+                )
             if not is_free(int(wanted)):
                 raise LabError(
                     found=f"port {wanted} on {ADDRESS} is already taken ({variable})",

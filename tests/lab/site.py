@@ -7,6 +7,8 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
 
 
 def _owned(client: docker.DockerClient, names: Names) -> dict[str, Any]:
-    wanted = {"label": f"{LABEL}={names.lab}"}
+    wanted: dict[str, Any] = {"label": f"{LABEL}={names.lab}"}
     return {
         "containers": client.containers.list(all=True, filters=wanted),
         "networks": client.networks.list(filters=wanted),
@@ -92,6 +94,10 @@ def _ssh_answers(container: Container, port: int) -> bool:
             return probe.recv(4) == b"SSH-"
     except OSError:
         return False
+
+
+def _last_lines(container: Container) -> str:
+    return str(container.logs(tail=15).decode(errors="replace"))
 
 
 def _listens(port: int) -> bool:
@@ -151,14 +157,13 @@ def up(names: Names, only: set[str]) -> None:
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
     standing = {part: stand(client, names, _machine(names, part, port)) for part in parts}
-    for part, check in {
+    ready: dict[str, Callable[[], bool]] = {
         "registry": lambda: _listens(port["registry"]),
         "gpu-host": lambda: _ssh_answers(standing["gpu-host"], port["ssh"]),
         "windows-host": lambda: _listens(port["winrm"]),
-    }.items():
-        if part in standing:
-            logs = standing[part].logs
-            wait_until(f"{part} answers", check, BOOT_SECONDS, lambda logs=logs: logs(tail=15).decode(errors="replace"))
+    }
+    for part in [part for part in ready if part in standing]:
+        wait_until(f"{part} answers", ready[part], BOOT_SECONDS, partial(_last_lines, standing[part]))
     if "mirror" in standing:
         stores.serve_sources(standing["mirror"], names.build)
     if "registry" in standing:

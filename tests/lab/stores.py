@@ -50,7 +50,7 @@ def _write_if_new(path: Path, text: str) -> None:
 
 
 def serve_sources(mirror: Container, build: Path) -> None:
-    """Puts the ComfyUI simulator on the mirror as a git repository, and its pin into `build`/sources.lock.yml."""
+    """Puts the ComfyUI simulator on the mirror as a git repository, and its pin into sources.lock.yml."""
     with tempfile.TemporaryDirectory(prefix="comfystack-git-") as room:
         tree, bare = Path(room) / "tree", Path(room) / "git" / "ComfyUI.git"
         shutil.copytree(HERE / "comfyui", tree, ignore=shutil.ignore_patterns("__pycache__", "*_cache"))
@@ -95,7 +95,8 @@ def serve_base_image(client: docker.DockerClient, port: int) -> None:
 
 def _stand_in(name: str) -> bytes:
     """A whole, well-formed safetensors file of a few bytes."""
-    header = json.dumps({"__metadata__": {"stand_in_for": name}, "w": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})
+    tensor = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+    header = json.dumps({"__metadata__": {"stand_in_for": name}, "w": tensor})
     padded = header.encode() + b" " * (-len(header) % 8)
     return struct.pack("<Q", len(padded)) + padded + b"\0"
 
@@ -107,7 +108,8 @@ def place_models(gpu_host: Container, build: Path) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for entry in lock["files"].values():
             content = _stand_in(entry["name"])
-            entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), verified="lab stand-in")
+            digest = hashlib.sha256(content).hexdigest()
+            entry.update(bytes=len(content), sha256=digest, verified="lab stand-in")
             info = tarfile.TarInfo(f"{MODELS_FOLDER.lstrip('/')}/{entry['folder']}/{entry['name']}")
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
