@@ -128,8 +128,16 @@ def _driver(document: object) -> Driver:
         windows=_text(fields, "windows", "driver", _DRIVER_VERSION, '"580.97"'),
         guest=_text(fields, "guest", "driver", _DRIVER_VERSION, '"580.82.10"'),
         cuda=_text(fields, "cuda", "driver", _CUDA_VERSION, '"13.0"'),
-        store=_store({key: fields[key] for key in ("inf", "store_hash")}, "driver"),
+        store=_own_store({key: fields[key] for key in ("inf", "store_hash")}),
     )
+
+
+def _own_store(fields: dict[str, Any]) -> Store:
+    store = _store(fields, "driver")
+    # Every NVIDIA package on Windows is named so (nv_dispi, nvblig, nvfrwi); other vendors' are not.
+    if not store.inf.startswith("nv"):
+        raise InventoryError(f"driver.inf: found {store.inf!r}, expected a name that begins with nv.")
+    return store
 
 
 def _store(document: object, where: str) -> Store:
