@@ -91,6 +91,19 @@ def test_an_interrupt_is_told_and_ends_the_job(server: Server) -> None:
     assert ending[0]["data"].keys() == recorded[0]["data"].keys()
 
 
+def test_an_interrupted_job_without_a_client_is_told_to_everybody(server: Server) -> None:
+    async def interrupt() -> None:
+        graph = samples.graph("prompt_slow")
+        graph["1"]["inputs"]["color"] = 0x660000
+        async with listening(server, str(uuid.uuid4())) as stranger:
+            prompt_id = await off_loop(server.submit, graph)
+            await stranger.until(lambda message: is_event(message, "progress_state", prompt_id))
+            await off_loop(server.post, "/interrupt")
+            await stranger.until(lambda message: is_event(message, "execution_interrupted", prompt_id))
+
+    asyncio.run(interrupt())
+
+
 def test_a_job_is_told_to_its_own_client_only(server: Server) -> None:
     async def two_clients() -> list[dict[str, Any]]:
         async with listening(server, str(uuid.uuid4())) as stranger:

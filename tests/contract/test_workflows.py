@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 
 from tests.contract import samples
 from tests.contract.events import is_event, listening, off_loop
-from tests.contract.server import Server, simulator
+from tests.contract.server import Server, run_to_its_end, simulator
 from tests.contract.weights import lay_models
 
 WORKFLOWS = Path(__file__).parent / "workflows"
@@ -200,6 +200,33 @@ def test_progress_counts_every_step_and_previews_come_as_jpeg(comfy: Server) -> 
     assert len(frames) == 5
     assert frames[0][:8] == bytes([0, 0, 0, 1, 0, 0, 0, 1])
     assert frames[0][8:10] == b"\xff\xd8"
+
+
+def test_a_step_takes_the_time_it_is_given_and_an_interrupt_does_not_wait_for_it(tmp_path: Path) -> None:
+    lay_models(tmp_path)
+    with simulator(tmp_path, "--cpu", env={"COMFYSIM_STEP_SECONDS": "3000"}) as slow:
+        slow.upload("probe_in.png", samples.picture())
+        client = str(uuid.uuid4())
+
+        async def watch() -> list[str]:
+            async with listening(slow, client) as listener:
+                prompt_id = await off_loop(slow.submit, edit(steps=2), client_id=client)
+                await listener.until(
+                    lambda m: is_event(m, "executing", prompt_id) and m["data"]["node"] == "3"
+                )
+                await off_loop(slow.post, "/interrupt")
+                await listener.until_done(prompt_id)
+                return [message["type"] for message in listener.seen]
+
+        kinds = asyncio.run(watch())
+    assert "progress" not in kinds
+    assert "execution_interrupted" in kinds
+
+
+def test_a_bad_step_time_is_refused(tmp_path: Path) -> None:
+    status, log = run_to_its_end(tmp_path, "--cpu", env={"COMFYSIM_STEP_SECONDS": "soon"})
+    assert status == 1
+    assert "COMFYSIM_STEP_SECONDS: found 'soon', expected seconds" in log
 
 
 def test_sampling_stops_between_two_steps_when_interrupted(comfy: Server) -> None:

@@ -19,9 +19,10 @@ from tests.lab.comfyui.comfysim.folders import Folders, lay_out
 from tests.lab.comfyui.comfysim.guard import forbids
 from tests.lab.comfyui.comfysim.node_contract import NodeContract
 from tests.lab.comfyui.comfysim.result_cache import keys_of
-from tests.lab.comfyui.comfysim.scaling import KONTEXT_SIZES, kontext_size
+from tests.lab.comfyui.comfysim.scaling import KONTEXT_SIZES, kontext_size, scale
 from tests.lab.comfyui.comfysim.schedule import Schedule
 from tests.lab.comfyui.comfysim.validation import types_match, validate
+from tests.lab.comfyui.comfysim.values import Images
 
 TREE = Path(__file__).parents[2] / "lab" / "comfyui"
 EMPTY = (2).to_bytes(8, "little") + b"{}"
@@ -86,6 +87,13 @@ def test_kontext_scaling_chooses_the_nearest_shape(width: int, height: int) -> N
 )
 def test_kontext_sizes_that_were_seen(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert kontext_size(*size) == expected
+
+
+def test_a_centred_crop_keeps_the_middle() -> None:
+    picture = Image.new("RGB", (200, 100), "red")
+    picture.paste("green", (50, 0, 150, 100))
+    (cropped,) = scale(Images((picture,)), 10, 10, "nearest-exact", "center").frames
+    assert cropped.getcolors() == [(100, (0, 128, 0))]
 
 
 @pytest.mark.parametrize(
