@@ -7,6 +7,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,19 @@ class Machine:
     systemd: bool = False
 
 
-# systemd and a Docker Engine of its own inside a container. `--privileged` would ask for CAP_SYS_RESOURCE, which
-# a machine that is itself confined does not have; cgroups are the host's, because systemd has to make some.
-SYSTEMD_OPTIONS: dict[str, Any] = {
-    "cap_add": ["ALL"],
-    "cap_drop": ["SYS_RESOURCE"],
-    "security_opt": ["seccomp=unconfined"],
-    "tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108 - paths inside the container
-    "binds": {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}},
+# systemd and a Docker Engine of its own inside a container, in the engine's own words. `--privileged` would ask for
+# CAP_SYS_RESOURCE, which a machine that is itself confined does not have; cgroups are the host's, because systemd has
+# to make some; nothing is masked, because the inner engine must write below /proc/sys.
+SYSTEMD: dict[str, Any] = {
+    "CapAdd": ["ALL"],
+    "CapDrop": ["SYS_RESOURCE"],
+    "SecurityOpt": ["seccomp=unconfined"],
+    "Tmpfs": {"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108 - paths inside the container
+    "CgroupnsMode": "host",
+    "MaskedPaths": [],
+    "ReadonlyPaths": [],
 }
-# What the SDK's helper has no words for: the inner engine must write below /proc/sys.
-SYSTEMD_RAW: dict[str, Any] = {"CgroupnsMode": "host", "MaskedPaths": [], "ReadonlyPaths": []}
+CGROUP_BIND = {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}}
 
 
 def _put(container: Container, secrets: tuple[Secret, ...]) -> None:
@@ -68,22 +71,21 @@ def _put(container: Container, secrets: tuple[Secret, ...]) -> None:
 
 
 def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Container:
-    systemd = SYSTEMD_OPTIONS if machine.systemd else {}
     binds = {names.volume(purpose): {"bind": path, "mode": "rw"} for purpose, path in machine.volumes.items()}
-    host_config = client.api.create_host_config(
-        **{key: value for key, value in systemd.items() if key != "binds"},
-        binds={**binds, **systemd.get("binds", {})},
+    host_config: dict[str, Any] = client.api.create_host_config(
+        binds={**binds, **(CGROUP_BIND if machine.systemd else {})},
         port_bindings={inside: (ADDRESS, outside) for inside, outside in machine.ports.items()},
         restart_policy={"Name": "unless-stopped"},
         network_mode=names.network,
     )
     if machine.systemd:
-        host_config.update(SYSTEMD_RAW)
+        host_config.update(SYSTEMD)
     # What create_networking_config makes, written out: its type stubs allow no names.
     network: Any = {
         "EndpointsConfig": {names.network: client.api.create_endpoint_config(aliases=[machine.part])}
     }
-    made = client.api.create_container(
+    create = partial(
+        client.api.create_container,
         machine.image,
         name=names.container(machine.part),
         hostname=machine.part,
@@ -92,6 +94,14 @@ def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Cont
         host_config=host_config,
         networking_config=network,
     )
+    try:
+        made = create()
+    except APIError as error:
+        if "CapDrop" not in str(error.explanation):
+            raise
+        # Newer engines take "ALL" as what the machine has, and refuse to drop what it has not.
+        host_config["CapDrop"] = []
+        made = create()
     container = client.containers.get(made["Id"])
     _put(container, machine.secrets)
     return container
