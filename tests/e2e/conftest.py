@@ -1,0 +1,50 @@
+"""One lab for all of these tests: raised and deployed as a user would, and gone at the end, whatever happened."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.names import Names
+
+from .engine_view import ask
+from .running import REPORTS, Done
+from .site import DEPLOY_SECONDS, LAB_NAME, Lab
+
+# The story, in the order in which an operator lives it.
+ORDER = ("test_deploy", "test_bad_input", "test_guards", "test_down")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.stem))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab's handle; nothing stands yet. Afterwards nothing stands any more, or the run fails."""
+    shutil.rmtree(REPORTS, ignore_errors=True)
+    REPORTS.mkdir(parents=True)
+    made = Lab(Names(LAB_NAME))
+    with Path(REPORTS.parent / "e2e.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(f"found: another run of these tests in this checkout; it owns the lab {LAB_NAME}")
+        made.make("leftovers-removed", "lab-down").ended_well()
+        try:
+            yield made
+        finally:
+            made.make("end", "lab-down").ended_well()
+            left = ask("owned", LAB_NAME)
+            assert not any(left.values()), f"the lab left something behind: {left}"
+            assert not made.build.exists()
+
+
+@pytest.fixture(scope="session")
+def deployed(lab: Lab) -> Done:
+    """The first `make deploy` in this lab."""
+    return lab.make("deploy", "deploy", seconds=DEPLOY_SECONDS).ended_well()

@@ -1,0 +1,83 @@
+"""What these tests need to know of the machine's own Docker Engine, as JSON on stdout.
+
+Run by itself (`python -m tests.e2e.engine_view …`), because it may need root where the tests do not have it.
+
+usage: engine_view.py owned LAB         what carries the lab's label, by kind
+       engine_view.py inspect LAB       `docker inspect` of the lab's containers and images, and the images' history
+       engine_view.py logs CONTAINER    a container's whole log
+       engine_view.py maim LAB          a crash: one container killed, one removed, the network gone
+       engine_view.py answers           whether the engine answers
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import docker
+
+from tests.lab.engine import SOCKET, as_root, socket_is_ours
+from tests.lab.names import LABEL, ROOT, Names
+
+
+def ask(action: str, *arguments: str) -> Any:
+    """The answer to one of the questions above, asked as root where the engine's socket is not ours."""
+    command = [sys.executable, "-m", "tests.e2e.engine_view", action, *arguments]
+    if not (SOCKET.exists() and socket_is_ours()):
+        command = as_root(command)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _owned(client: docker.DockerClient, lab: str) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"label": f"{LABEL}={lab}"}
+    return {
+        "containers": {c.name: c.id for c in client.containers.list(all=True, filters=wanted)},
+        "networks": [network.name for network in client.networks.list(filters=wanted)],
+        "volumes": [volume.name for volume in client.volumes.list(filters=wanted)],
+        "images": [image.tags or [image.id] for image in client.images.list(filters=wanted)],
+    }
+
+
+def _inspect(client: docker.DockerClient, lab: str) -> list[Any]:
+    wanted: dict[str, Any] = {"label": f"{LABEL}={lab}"}
+    images = client.images.list(filters=wanted)
+    containers = client.containers.list(all=True, filters=wanted)
+    return [part.attrs for part in [*containers, *images]] + [image.history() for image in images]
+
+
+def _maim(client: docker.DockerClient, names: Names) -> list[str]:
+    client.containers.get(names.container("windows-host")).kill()
+    client.containers.get(names.container("mirror")).remove(force=True)
+    for network in client.networks.list(names=[f"^{names.network}$"]):
+        network.reload()
+        for stray in network.containers:
+            network.disconnect(stray, force=True)
+        network.remove()
+    running = client.containers.list(filters={"label": f"{LABEL}={names.lab}"})
+    return [str(container.name) for container in running]
+
+
+def main(action: str, *arguments: str) -> int:
+    """Prints the answer."""
+    client = docker.from_env()
+    answer: Any
+    if action == "owned":
+        answer = _owned(client, *arguments)
+    elif action == "inspect":
+        answer = _inspect(client, *arguments)
+    elif action == "logs":
+        answer = client.containers.get(*arguments).logs().decode(errors="replace")
+    elif action == "maim":
+        answer = _maim(client, Names(*arguments))
+    else:
+        answer = client.ping()
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

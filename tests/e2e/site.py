@@ -1,0 +1,86 @@
+"""The lab under test, as its operator handles it: by `make`, by Ansible, and by a shell on its hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.names import ROOT, Names
+
+from .running import Done, bare_environment, run
+
+# The same for every run in this checkout, so that what a killed run left is found by the next one.
+LAB_NAME = "test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+INVENTORY = "inventories/lab"
+BIN = Path(sys.executable).parent
+DEPLOY_SECONDS = 1200
+COMMAND_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab by name."""
+
+    names: Names
+
+    @property
+    def build(self) -> Path:
+        return self.names.build
+
+    @property
+    def access_file(self) -> Path:
+        return self.build / "access.json"
+
+    @property
+    def access(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.access_file.read_text())
+        return document
+
+    def secret(self, name: str) -> str:
+        """A secret of the lab: token, windows-password or site-pfx-password."""
+        return (self.build / name).read_text().strip()
+
+    def make(self, title: str, target: str, seconds: float = COMMAND_SECONDS, **settings: str) -> Done:
+        """`make TARGET` with this lab's name (or another in `settings`) in the environment, and nothing else."""
+        environment = bare_environment(**{"LAB_NAME": self.names.lab, **settings})
+        return run(title, ["make", target], environment, seconds)
+
+    def _with_tools(self, title: str, *command: str) -> Done:
+        environment = bare_environment(
+            LAB_NAME=self.names.lab, ANSIBLE_CONFIG=str(ROOT / "ansible" / "ansible.cfg")
+        )
+        environment["PATH"] = f"{BIN}:{environment['PATH']}"
+        return run(title, list(command), environment, COMMAND_SECONDS)
+
+    def play(self, title: str, *more: str, inventory: str = INVENTORY) -> Done:
+        """The deployment alone: `ansible-playbook ansible/site.yml`."""
+        return self._with_tools(title, "ansible-playbook", "-i", inventory, "ansible/site.yml", *more)
+
+    def verify(self, title: str, which: str) -> Done:
+        """Verify's tests that pytest selects with `-k which`."""
+        access = str(self.access_file)
+        selected = ["--inventory", INVENTORY, "--access", access, "-k", which, "-p", "no:cacheprovider"]
+        return self._with_tools(title, "pytest", "tests/infra", "-q", *selected)
+
+    def windows(self, title: str, module: str, **arguments: Any) -> Done:
+        """One Ansible module on the Windows host, as an administrator who changes something there."""
+        words = json.dumps(arguments)
+        done = self._with_tools(title, "ansible", "windows-host", "-i", INVENTORY, "-m", module, "-a", words)
+        return done.ended_well()
+
+    def guest(self, title: str, script: str) -> str:
+        """Output of a shell script, run as root on the Docker host over SSH; fails the test where it fails."""
+        port = json.loads((self.build / "lab.json").read_text())["ports"]["ssh"]
+        ssh = self.build / "ssh"
+        options = ["-i", str(ssh / "siteadmin"), "-p", str(port), "-o", "BatchMode=yes"]
+        options += ["-o", f"UserKnownHostsFile={ssh / 'known_hosts'}"]
+        command = ["ssh", *options, "siteadmin@127.0.0.1", "sudo", "bash", "-euc", _quoted(script)]
+        return run(title, command, bare_environment(), COMMAND_SECONDS).ended_well().output
+
+
+def _quoted(script: str) -> str:
+    return "'" + script.replace("'", "'\\''") + "'"
