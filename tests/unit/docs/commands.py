@@ -1,0 +1,117 @@
+"""Whether a command of the documentation can be what it says: targets, options, files that exist."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+
+from comfystack import cli
+
+from tests.lab import ports
+
+from .pages import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = dict(re.findall(r"^([a-z-]+):.*?## (.*)$", MAKEFILE, re.MULTILINE))
+# What an operator may give to make, and what the lab reads from the environment.
+SETTINGS = {
+    *re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE),
+    *(f"LAB_{service.upper()}_PORT" for service in ports.PREFERRED),
+    "LAB_CARDS",
+}
+# Programs of any Debian system that need no check of their own.
+PLAIN = {"cat", "curl", "docker", "grep", "mkdir", "openssl", "sed", "umask", "until", "do", "done", "sleep"}
+ROOMS = ("ansible", "build", "comfyui", "compose", "docs", "iis", "inventories", "roles", "tests")
+_PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(ROOMS)})/[\w./-]*\w")
+_ASSIGNMENT = re.compile(r"^([A-Za-z_]+)=")
+# What somebody else's part of the repository writes below build/<site>/.
+_WRITERS = [*ROOT.glob("tests/lab/*.py"), *ROOT.glob("ansible/*.yml"), ROOT / "Makefile"]
+_WRITTEN = "\n".join(path.read_text() for path in _WRITERS)
+
+
+def problems(line: str, made: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with a line of shell; empty when nothing is. `made` are paths that the page itself makes."""
+    found = []
+    for words in _commands(line):
+        while words and (setting := _ASSIGNMENT.match(words[0])):
+            # A lower-case name is a variable of the page's own shell.
+            if setting[1].isupper() and setting[1] not in SETTINGS:
+                found.append(f"nobody reads {setting[1]}")
+            words = words[1:]
+        if words:
+            found += _of_command(words)
+    return found + [f"no {path}" for path in paths(line) if not _exists(path, made)]
+
+
+def paths(text: str) -> list[str]:
+    """The paths into this repository that a text names."""
+    return _PATH.findall(text)
+
+
+def _exists(path: str, made: frozenset[str]) -> bool:
+    if path in made:
+        return True
+    if not path.startswith("build/"):
+        return (ROOT / path).exists()
+    inside = path.split("/", 2)[2:]
+    if path.startswith("build/venv"):
+        # Pinned tools and our own console script; the environment that runs this test has them.
+        return path in ("build/venv", "build/venv/bin/comfystack", "build/venv/bin/python")
+    return not inside or inside[0].split("/")[-1] in _WRITTEN
+
+
+def _commands(line: str) -> list[list[str]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")
+    lexer.whitespace_split = True
+    commands: list[list[str]] = [[]]
+    for word in lexer:
+        if word and set(word) <= set("|;&"):
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return [words for words in commands if words]
+
+
+def _of_command(words: list[str]) -> list[str]:
+    program, arguments = words[0], words[1:]
+    if program == "make":
+        return _of_make(arguments)
+    if program in ("comfystack", "build/venv/bin/comfystack"):
+        return _of_client(arguments)
+    if program in ("python3", "build/venv/bin/python"):
+        return _of_python(arguments)
+    if program in ("until", "do"):
+        return _of_command(arguments) if arguments else []
+    return [] if program in PLAIN else [f"unknown program {program}"]
+
+
+def _of_make(arguments: list[str]) -> list[str]:
+    found = []
+    for word in arguments:
+        setting = _ASSIGNMENT.match(word)
+        if setting and setting[1] not in SETTINGS:
+            found.append(f"make knows no setting {setting[1]}")
+        if not setting and word not in TARGETS:
+            found.append(f"make has no target {word}")
+    return found
+
+
+def _of_client(arguments: list[str]) -> list[str]:
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        try:
+            cli._parser().parse_args(arguments)
+        except SystemExit as end:
+            return [] if end.code in (0, None) else [said.getvalue().strip().splitlines()[-1]]
+    return []
+
+
+def _of_python(arguments: list[str]) -> list[str]:
+    if arguments[:1] == ["-c"]:
+        try:
+            compile(arguments[1], "<documentation>", "exec")
+        except SyntaxError as error:
+            return [f"python: {error}"]
+    return []

@@ -1,0 +1,232 @@
+"""What the guides state as fact is what the code does: messages, limits, exit codes, defaults, figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from comfystack import ImageRef, cli, errors, graphs
+
+from tests.lab import base_image, ports, site
+
+from . import pages
+from .pages import ROLES, ROOT
+
+DOCS = ROOT / "docs"
+TROUBLE = DOCS / "troubleshooting.md"
+API = DOCS / "api-reference.md"
+# Where the messages that an operator sees are made.
+SPEAKERS = (
+    "ansible/install-tools",
+    "ansible/*.py",
+    "ansible/*.yml",
+    "ansible/plugins/**/*.py",
+    "comfyui/client/comfystack/*.py",
+    "iis/powershell/*.ps1",
+    "inventories/lab/*.py",
+    "roles/*/tasks/*.yml",
+    "tests/infra/*.py",
+    "tests/lab/*.py",
+    "tests/lab/gpu/*.py",
+    "tests/lab/windows_host/winsim/modules/*.py",
+)
+
+
+@cache
+def spoken() -> tuple[str, ...]:
+    """The text of every file with messages, each on one line and without Python's seams between literals."""
+    files = [path for pattern in SPEAKERS for path in sorted(ROOT.glob(pattern))]
+    return tuple(re.sub(r'"\s+f?"', "", " ".join(path.read_text().split())) for path in files)
+
+
+def is_said(message: str) -> bool:
+    """Whether one file has every piece of a message, `…` standing for what is filled in."""
+    pieces = [piece.strip() for piece in message.split("…") if piece.strip(" ()';:,.")]
+    return any(all(piece in text for piece in pieces) for text in spoken())
+
+
+def messages() -> list[str]:
+    rows = [row for table in pages.tables(TROUBLE) if table[0][0] == "message" for row in table[1:]]
+    return [span for row in rows for span in pages.spans(row[0])]
+
+
+@pytest.mark.parametrize("message", messages())
+def test_every_message_of_the_troubleshooting_page_is_one_that_can_be_seen(message: str) -> None:
+    assert is_said(message), f"nothing says {message!r} any more"
+
+
+def test_a_message_that_nothing_says_is_found() -> None:
+    assert is_said("found: no working SSH connection to …")
+    assert not is_said("found: no working telephone connection to …")
+    assert not is_said("found: no working SSH connection to … on a Tuesday")
+
+
+def test_the_exit_codes_are_those_of_the_client() -> None:
+    rows = {int(row[0]): row[1] for row in pages.table(API, "exit code", "meaning")}
+    raised = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.ComfyError)
+    } - {errors.ComfyError.exit_code}
+    assert set(rows) == raised | {0, cli.INTERRUPTED}
+    # The page says no less than the help text, whose lines may go on with examples.
+    told = re.findall(r"^ +(\d+)  (.*)$", cli._EXIT_CODES, re.MULTILINE)
+    assert len(told) == len(rows)
+    for code, meaning in told:
+        assert meaning.startswith(re.sub(r"`| \(.*", "", rows[int(code)])), (code, meaning)
+
+
+def test_the_codes_on_the_troubleshooting_page_are_exit_codes_too() -> None:
+    known = {row[0] for row in pages.table(API, "exit code", "meaning")}
+    for row in pages.table(TROUBLE, "message", "code", "cause and cure"):
+        assert row[1] in known | {"none"}, row
+
+
+def specs() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for role in ROLES:
+        options = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
+        found |= options["argument_specs"]["main"]["options"]
+    return found
+
+
+def test_the_limits_are_the_defaults_of_the_roles() -> None:
+    known = specs()
+
+    def default(option: str) -> object:
+        value = known[option]["default"]
+        source = re.fullmatch(r"{{ (\w+) }}", str(value))
+        return default(source[1]) if source else value
+
+    rows = [row for row in pages.table(API, "limit", "value", "set by") if pages.spans(row[2])]
+    assert rows
+    for row in rows:
+        for option in pages.spans(row[2]):
+            assert str(default(option)) == row[1].split()[0], row
+
+
+def test_the_errors_of_the_edge_are_those_of_its_configuration() -> None:
+    template = (ROOT / "roles" / "edge_proxy" / "templates" / "nginx.conf.j2").read_text()
+    answered = set(re.findall(r'return (\d+) \'{"error": {"type": "(\w+)"', template))
+    rows = pages.table(API, "status", "from", "body", "meaning")
+    assert {
+        (row[0], re.findall(r'"type": "(\w+)"', row[2])[0]) for row in rows if row[1] == "edge"
+    } == answered
+
+
+def test_every_route_is_one_that_the_service_has() -> None:
+    served = "\n".join(path.read_text() for path in ROOT.glob("tests/lab/comfyui/comfysim/*_routes.py"))
+    for row in pages.table(API, "request", "answer"):
+        for span in [span for span in pages.spans(row[0]) if re.match("(GET|POST) ", span)]:
+            path = span.split()[1].split("?")[0]
+            fixed = re.sub(r"/(ID|CLASS)$", "/{", path)
+            assert f'routes.{span.split()[0].lower()}("{fixed}' in served, span
+
+
+def test_the_error_types_are_those_that_the_node_contract_gives() -> None:
+    recorded = "\n".join(
+        path.read_text() for path in (ROOT / "tests" / "contract" / "samples").glob("*.json")
+    )
+    simulated = "\n".join(path.read_text() for path in ROOT.glob("tests/lab/comfyui/comfysim/*.py"))
+    rows = pages.table(API, "error type", "meaning") + pages.table(API, "message", "meaning")
+    for kind in [span for row in rows for span in pages.spans(row[0])]:
+        assert f'"{kind}"' in recorded or f'"{kind}"' in simulated, kind
+
+
+def test_the_workflows_have_the_steps_the_guidance_and_the_models_of_the_guide() -> None:
+    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())
+    rows = pages.table(DOCS / "workflows-guide.md", "workflow", "steps", "CFG", "models")
+    assert {row[0].strip("`") for row in rows} == set(graphs.names())
+    models: list[str] = []
+    for row in rows:
+        graph = graphs.load(row[0].strip("`"))
+        sampler = graph["sampler"]["inputs"]
+        assert (str(sampler["steps"]), str(sampler["cfg"])) == (row[1], row[2])
+        models += [model.strip() for model in row[3].replace("the same and", ",").split(",") if model.strip()]
+        files = {lock["files"][model]["name"] for model in models}
+        loaded = {
+            value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str)
+        }
+        assert {name for name in loaded if name.endswith(".safetensors")} == files
+    (chosen,) = [
+        span for span in pages.spans(pages.prose(DOCS / "workflows-guide.md")) if span in lock["sets"]
+    ]
+    assert chosen == specs()["comfyui_service_model_set"]["default"]
+    assert set(models) == set(lock["sets"][chosen])
+
+
+def test_the_node_ids_of_the_guide_are_in_both_graphs() -> None:
+    rows = pages.table(DOCS / "workflows-guide.md", "what", "node and input", "in `comfystack edit`")
+    named = [span.split(".") for row in rows for span in pages.spans(row[1])]
+    for workflow in graphs.names():
+        one = graphs.load(workflow)
+        three = graphs.edit(workflow, [ImageRef(f"{n}.png") for n in "abc"], "x")
+        for node, *field in named:
+            assert node in three, node
+            assert (
+                not field or field[0] in (three if node[-1] in "23" else {**one, **three})[node]["inputs"]
+            ), node
+
+
+def test_the_labs_settings_and_parts_are_those_of_its_code() -> None:
+    page = DOCS / "lab.md"
+    assert {row[0].strip("`") for row in pages.table(page, "container", "what it is")} == set(site.PARTS)
+    rows = dict(pages.table(page, "variable", "meaning"))
+    (port_row,) = [cell for cell in rows if "LAB_HTTPS_PORT" in cell]
+    assert pages.spans(port_row) == [f"LAB_{service.upper()}_PORT" for service in ports.PREFERRED]
+    *first, last = map(str, ports.PREFERRED.values())
+    assert f"{', '.join(first)} and {last} are taken" in rows[port_row]
+    assert str(base_image.EXTRA_CA_FOLDER) in page.read_text()
+
+
+def sample_inventory() -> dict[str, Any]:
+    (block,) = [b for b in pages.blocks(DOCS / "first-deployment.md", "yaml") if b.text.startswith("all:")]
+    found: dict[str, Any] = yaml.safe_load(block.text)["all"]
+    return found
+
+
+def test_the_sample_inventory_gives_every_role_what_it_requires() -> None:
+    plays = yaml.safe_load((ROOT / "ansible" / "site.yml").read_text())
+    known = specs()
+    inventory = sample_inventory()
+    for group, content in inventory["children"].items():
+        roles = {
+            entry["role"] for play in plays if play.get("hosts") == group for entry in play.get("roles", [])
+        }
+        given = {**inventory["vars"], **content["vars"]}
+        options = {
+            option: spec
+            for option, spec in known.items()
+            if any(option.startswith(f"{role}_") for role in {*roles, "site"})
+        }
+        assert roles
+        assert {option for option, spec in options.items() if spec.get("required")} <= set(given), group
+        assert set(given) <= set(options), group
+
+
+def test_ansible_can_read_the_sample_inventory(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": sample_inventory()}))
+    command = [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(tmp_path), "--list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assert (listed["gpu_hosts"]["hosts"], listed["windows_hosts"]["hosts"]) == (["guest"], ["windows"])
+
+
+def test_the_checksum_line_lists_every_locked_model() -> None:
+    lines = [
+        line for block in pages.blocks(DOCS / "first-deployment.md", "sh") for line in block.text.splitlines()
+    ]
+    (line,) = [line for line in lines if "models.lock.yml" in line]
+    command = line.replace("build/venv/bin/python", sys.executable)
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())["files"].values()
+    assert done.stdout.splitlines() == [f"{f['sha256']}  {f['folder']}/{f['name']}" for f in lock]
