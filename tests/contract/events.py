@@ -12,7 +12,7 @@ import aiohttp
 
 from tests.contract.server import Server
 
-_LONGEST_WAIT = 30
+_LONGEST_WAIT = 60
 
 
 class Listener:

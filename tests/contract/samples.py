@@ -6,6 +6,7 @@ of this machine. Lists whose order a real server leaves to chance are compared a
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -35,6 +36,8 @@ _VARYING_KEYS = frozenset(
         "exception_traceback",
     }
 )
+# Texts for people; the recorded answers were kept without them.
+_DROPPED_KEYS = frozenset({"tooltip", "output_tooltips", "description"})
 _UNORDERED_KEYS = frozenset({"executed", "current_outputs", "cycle_nodes"})
 _MACHINE_KEYS = frozenset(
     {
@@ -109,7 +112,8 @@ def normal(value: Any, server: Server | None = None, key: str = "") -> Any:
     if key in _MACHINE_KEYS:
         return type(value).__name__
     if isinstance(value, dict):
-        return {normal(name, server): normal(item, server, name) for name, item in value.items()}
+        kept = {name: item for name, item in value.items() if name not in _DROPPED_KEYS}
+        return {normal(name, server): normal(item, server, name) for name, item in kept.items()}
     if isinstance(value, list):
         items = [normal(item, server) for item in value]
         if len(items) == 5 and items[1] == "<uuid>":
@@ -120,6 +124,16 @@ def normal(value: Any, server: Server | None = None, key: str = "") -> Any:
             value = value.replace(f"-{server.token}", "")
         return _TREE.sub("<comfyui>", _UUID.sub("<uuid>", value))
     return value
+
+
+def normal_events(messages: list[dict[str, Any]], server: Server | None = None) -> Any:
+    """WebSocket messages likewise; file numbers too, because a server may have served before."""
+    blanked = copy.deepcopy(messages)
+    for message in blanked:
+        for images in message["data"].get("output", {}).values():
+            for image in images:
+                image["filename"] = "<filename>"
+    return normal(blanked, server)
 
 
 def picture(colour: str = "orange", size: tuple[int, int] = (64, 48)) -> bytes:

@@ -37,16 +37,6 @@ async def story(server: Server, sample: str) -> list[dict[str, Any]]:
         return list(listener.seen)
 
 
-def plain(messages: list[dict[str, Any]], server: Server | None = None) -> Any:
-    """Messages without what differs between runs; file numbers too, for a server that has served before."""
-    blanked = copy.deepcopy(messages)
-    for message in blanked:
-        for images in message["data"].get("output", {}).values():
-            for image in images:
-                image["filename"] = "<filename>"
-    return samples.normal(blanked, server)
-
-
 @pytest.mark.parametrize(
     ("graph", "recorded", "warm"),
     [
@@ -60,7 +50,9 @@ def test_events_come_as_recorded(server: Server, graph: str, recorded: str, warm
         server.run(samples.graph(graph))
     else:
         server.forget_results()
-    assert plain(asyncio.run(story(server, graph)), server) == plain(samples.load(recorded))
+    assert samples.normal_events(asyncio.run(story(server, graph)), server) == samples.normal_events(
+        samples.load(recorded)
+    )
 
 
 def test_the_greeting_names_the_session(server: Server) -> None:

@@ -53,7 +53,8 @@ def test_a_graph_that_loads_an_upload_saves_into_its_subfolder(server: Server) -
     assert samples.normal(entry, server) == samples.normal(recorded)
     picture = server.output(entry["outputs"]["4"]["images"][0]).picture()
     assert picture.size == (128, 96)
-    assert picture.getpixel((64, 48)) == (0, 90, 255), "orange, inverted"
+    # Orange, inverted; a real server computes with fractions and cuts them off.
+    assert picture.getpixel((64, 48)) in ((0, 89, 255), (0, 90, 255))
     assert samples.load("prompt_loadimage")["request"]["json"]["extra_data"]["extra_pnginfo"]["workflow"]
     assert "workflow" in picture.info
     assert "prompt" in picture.info

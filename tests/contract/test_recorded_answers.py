@@ -93,5 +93,19 @@ def test_a_stored_picture_is_served_whole_and_as_a_preview(server: Server) -> No
     assert alpha.picture().mode == "RGBA"
 
 
+def test_a_page_stored_as_an_input_is_a_download(server: Server) -> None:
+    """Else anybody who may upload could run a script in the site's name."""
+    server.upload("page.html", b"<script>1</script>", overwrite="true")
+    answer = server.get("/view", filename="page.html", type="input")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_list_instead_of_an_object_has_no_prompt(server: Server) -> None:
+    assert server.post("/prompt", []).json()["error"]["type"] == "no_prompt"
+    assert server.post("/queue", []).status == 200
+
+
 def test_a_subfolder_that_leads_out_is_forbidden(server: Server) -> None:
     assert server.get("/view", filename="x.png", subfolder="../..").status == 403

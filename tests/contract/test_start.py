@@ -79,7 +79,7 @@ def test_a_pin_decides_the_first_device(
             device["vram_total"] == {"NVIDIA GeForce RTX 3080": 16, "NVIDIA GeForce RTX 3090": 24}[name] << 30
         )
         assert server.log
-        assert f"Device: cuda:0 {name} : cudaMallocAsync" in server.log.read_text()
+        assert f"[INFO]\x1b[0m Device: cuda:0 {name} : cudaMallocAsync\n" in server.log.read_text()
 
 
 def test_torch_tells_the_same_as_the_server(wsl: Path) -> None:

@@ -179,11 +179,26 @@ def test_a_class_whose_contract_is_not_carried_is_refused_by_name(comfy: Server)
     assert error["message"].startswith("simulator: node class WanImageToVideo is not modelled")
 
 
-@pytest.mark.parametrize("path", ["/docs", "/templates/x.json", "/experiment/models", "/i18n"])
+@pytest.mark.parametrize("path", ["/docs", "/templates/x.json", "/experiment/models", "/global_subgraphs"])
 def test_a_route_without_a_model_says_so(comfy: Server, path: str) -> None:
     answer = comfy.get(path)
     assert answer.status == 501
     assert answer.text == f"simulator: GET {path} is not modelled"
+
+
+@pytest.mark.parametrize("name", ["test_t2i_256", "test_edit_fast_ref"])
+def test_the_events_of_a_workflow_come_as_recorded(comfy: Server, name: str) -> None:
+    """Which node runs when, and every step's progress, as a real server with tiny weights told it."""
+
+    async def story() -> list[dict[str, Any]]:
+        client = str(uuid.uuid4())
+        async with listening(comfy, client) as listener:
+            listener.seen.clear()
+            prompt_id = await off_loop(comfy.submit, workflow(name), client_id=client)
+            await listener.until_done(prompt_id)
+            return list(listener.seen)
+
+    assert samples.normal_events(asyncio.run(story())) == samples.normal_events(samples.load(f"ws_{name}"))
 
 
 def test_progress_counts_every_step_and_previews_come_as_jpeg(comfy: Server) -> None:

@@ -192,17 +192,12 @@ def _picture(data: io.BytesIO, content_type: str, name: str) -> web.Response:
 def _whole(file: Path) -> web.FileResponse:
     name = file.name.replace("\\", "\\\\").replace('"', '\\"')
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    disposition = f'filename="{name}"'
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f'filename="{name}"'}
     if is_active(content_type):
-        content_type, disposition = "application/octet-stream", f"attachment; {disposition}"
-    return web.FileResponse(
-        file,
-        headers={
-            "X-Content-Type-Options": "nosniff",
-            "Content-Disposition": disposition,
-            "Content-Type": content_type,
-        },
-    )
+        content_type = "application/octet-stream"
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        headers |= {"Vary": "Sec-Fetch-Dest", "Cache-Control": "no-store"}
+    return web.FileResponse(file, headers={**headers, "Content-Type": content_type})
 
 
 def is_active(content_type: str) -> bool:

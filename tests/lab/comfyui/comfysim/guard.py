@@ -1,4 +1,4 @@
-"""The checks that stand in front of every route: foreign origins, CORS, compression."""
+"""The checks that stand in front of every route: foreign origins, CORS, caching, compression."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
 def is_loopback(host: str | None) -> bool:
@@ -59,6 +61,21 @@ async def refuse_foreign_origins(request: web.Request, handler: Handler) -> web.
     if request.method == "OPTIONS":
         return web.Response()
     return await handler(request)
+
+
+@web.middleware
+async def set_cache_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Scripts and styles are never kept, pictures addressed by path for a day; all else is left to the route."""
+    response = await handler(request)
+    path = request.path.lower()
+    if path.endswith((".js", ".css")):
+        response.headers.setdefault("Cache-Control", "no-store")
+    elif path.endswith(_PICTURES):
+        if response.status == 404:
+            response.headers.setdefault("Cache-Control", "public, max-age=3600")
+        elif response.status in (200, 206):
+            response.headers.setdefault("Cache-Control", "public, max-age=86400")
+    return response
 
 
 @web.middleware

@@ -36,10 +36,8 @@ _NOT_MODELLED = (
     ("GET", "/experiment/models/preview/{folder}/{path_index}/{filename:.*}"),
     ("GET", "/global_subgraphs"),
     ("GET", "/global_subgraphs/{id}"),
-    ("GET", "/i18n"),
     ("GET", "/node_replacements"),
     ("GET", "/templates/{path:.*}"),
-    ("GET", "/workflow_templates"),
 )
 
 
@@ -90,6 +88,13 @@ async def models(request: web.Request) -> web.Response:
 async def embeddings(request: web.Request) -> web.Response:
     names = request.app[STATE].setup.folders.listing("embeddings")
     return web.json_response([str(Path(name).with_suffix("")) for name in names])
+
+
+@routes.get("/i18n")
+@routes.get("/workflow_templates")
+async def nothing_from_packs(request: web.Request) -> web.Response:
+    """Translations and templates come from custom node packs, and the simulated ones have none."""
+    return web.json_response({})
 
 
 @routes.get("/extensions")

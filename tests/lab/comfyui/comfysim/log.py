@@ -1,4 +1,4 @@
-"""The log: plain lines on standard error (or output), files on request, the last lines for /internal/logs."""
+"""The log: tagged lines on standard error (or output), files on request, the last lines for /internal/logs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,28 @@ import logging
 import sys
 from collections import deque
 from datetime import datetime
+from typing import TextIO
 
 _KEPT = 300
 _DETAIL = 15
+_COLOURS = {
+    "DEBUG": "\x1b[36m",
+    "DETAIL": "\x1b[34m",
+    "INFO": "\x1b[32m",
+    "WARNING": "\x1b[33m",
+    "ERROR": "\x1b[31m",
+    "CRITICAL": "\x1b[35m",
+}
 _LEVELS = {"DETAIL": _DETAIL}
+
+
+class LevelTag(logging.Formatter):
+    """Puts a coloured `[INFO] ` in front of every line, terminal or not: whoever reads the log meets it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        bold = "\x1b[1m" if record.levelno >= logging.WARNING else ""
+        colour = _COLOURS.get(record.levelname, "")
+        return f"{bold}{colour}[{record.levelname}]\x1b[0m {super().format(record)}"
 
 
 class RecentLines(logging.Handler):
@@ -29,10 +47,16 @@ def set_up_log(options: argparse.Namespace) -> RecentLines:
     consoles = [level for level, file in options.verbose if file is None]
     root = logging.getLogger()
     root.setLevel(logging.DEBUG)
-    console = logging.StreamHandler(sys.stdout if options.log_stdout else sys.stderr)
-    console.setLevel(min((_number(level) for level in consoles), default=logging.INFO))
+    lowest = min((_number(level) for level in consoles), default=logging.INFO)
+    console = _console(sys.stderr, lowest)
+    if options.log_stdout:
+        console.addFilter(lambda record: record.levelno >= logging.ERROR)
+        ordinary = _console(sys.stdout, lowest)
+        ordinary.addFilter(lambda record: record.levelno < logging.ERROR)
+        root.addHandler(ordinary)
     recent = RecentLines()
     recent.setLevel(logging.INFO)
+    recent.setFormatter(LevelTag())
     root.addHandler(console)
     root.addHandler(recent)
     for level, file in options.verbose:
@@ -43,6 +67,13 @@ def set_up_log(options: argparse.Namespace) -> RecentLines:
     for noisy in ("PIL", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return recent
+
+
+def _console(stream: TextIO, level: int) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(level)
+    handler.setFormatter(LevelTag())
+    return handler
 
 
 def _number(level: str) -> int:

@@ -27,6 +27,7 @@ _COMMON_OLD: NodeInfo = {
 _COMMON_NEW: NodeInfo = {
     "is_input_list": False,
     "output_matchtypes": None,
+    "description": "",
     "dev_only": False,
     "price_badge": None,
     "search_aliases": None,
@@ -80,6 +81,8 @@ class NodeContract:
         info = self.classes[class_type]
         common = _COMMON_NEW if "api_node" in info else _COMMON_OLD
         described = copy.deepcopy({**common, **info})
+        if common is _COMMON_NEW:
+            described["output_tooltips"] = [None] * len(info["output"])
         for name, (category, kind, options) in self.inputs(class_type).items():
             spec = described["input"][category][name]
             spec[0] = kind

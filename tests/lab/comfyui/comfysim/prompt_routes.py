@@ -25,6 +25,11 @@ def _refusal(kind: str, message: str, details: str) -> web.Response:
     return web.json_response({"error": error, "node_errors": {}}, status=400)
 
 
+def _wish(body: Any, name: str) -> Any:
+    """A field of a body, None where it is not there; a list, as a body, holds no fields and is no error."""
+    return body[name] if name in body else None  # noqa: SIM401 - a list has no get()
+
+
 @routes.get("/prompt")
 async def get_prompt(request: web.Request) -> web.Response:
     return web.json_response(request.app[STATE].queue_info())
@@ -35,12 +40,12 @@ async def post_prompt(request: web.Request) -> web.Response:
     """Queues a graph. A body that is no JSON, or a prompt that is no object, is a 500 as on a real server."""
     state = request.app[STATE]
     _log.info("got prompt")
-    body: dict[str, Any] = await request.json()
+    body: Any = await request.json()
     number: float
     if "number" in body:
         number = float(body["number"])
     else:
-        number = -state.next_number if body.get("front") else state.next_number
+        number = -state.next_number if _wish(body, "front") else state.next_number
         state.next_number += 1
     if "prompt" not in body:
         return _refusal("no_prompt", "No prompt provided", "No prompt provided")
@@ -81,9 +86,9 @@ async def get_queue(request: web.Request) -> web.Response:
 async def post_queue(request: web.Request) -> web.Response:
     queue = request.app[STATE].queue
     body = await request.json()
-    if body.get("clear"):
+    if _wish(body, "clear"):
         queue.clear()
-    for prompt_id in body.get("delete", []):
+    for prompt_id in _wish(body, "delete") or ():
         queue.delete(prompt_id)
     return web.Response()
 
@@ -106,9 +111,9 @@ async def get_history_entry(request: web.Request) -> web.Response:
 async def post_history(request: web.Request) -> web.Response:
     queue = request.app[STATE].queue
     body = await request.json()
-    if body.get("clear"):
+    if _wish(body, "clear"):
         queue.clear_history()
-    for prompt_id in body.get("delete", []):
+    for prompt_id in _wish(body, "delete") or ():
         queue.delete_history(prompt_id)
     return web.Response()
 

@@ -25,10 +25,12 @@ class Schedule:
             node_id = todo.pop()
             if node_id in self._needs:
                 continue
-            sources = {value[0] for value in graph[node_id]["inputs"].values() if is_link(value)}
-            self._needs[node_id] = {source for source in sources if not is_cached(source)}
-            # Sorted by the graph's own order, so that a run's order does not depend on set hashing.
-            todo += [other for other in graph if other in self._needs[node_id]]
+            sources = [value[0] for value in graph[node_id]["inputs"].values() if is_link(value)]
+            needed = [source for source in sources if not is_cached(source)]
+            self._needs[node_id] = set(needed)
+            # A node's last input is looked at first: among nodes that are equally ready, the real server
+            # runs the one it met first on this walk.
+            todo += needed
 
     def __bool__(self) -> bool:
         return bool(self._needs)

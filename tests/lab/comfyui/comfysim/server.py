@@ -16,7 +16,7 @@ from . import file_routes, info_routes, prompt_routes, socket_routes, user_route
 from .events import Hub
 from .executor import Executor
 from .folders import Folders
-from .guard import allow_origin, compress_text, refuse_foreign_origins
+from .guard import allow_origin, compress_text, refuse_foreign_origins, set_cache_headers
 from .job_queue import JobQueue
 from .log import RecentLines
 from .node_contract import NodeContract
@@ -55,7 +55,7 @@ def build_state(
 
 def build_app(state: State, versions: dict[str, str]) -> web.Application:
     options = state.setup.options
-    middlewares: list[Any] = []
+    middlewares: list[Any] = [set_cache_headers]
     if options.enable_compress_response_body:
         middlewares.append(compress_text)
     if options.enable_cors_header:
