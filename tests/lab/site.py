@@ -118,6 +118,15 @@ def _enough_room() -> None:
         )
 
 
+def _uplink_mtu() -> int:
+    """MTU of the interface with the default route: a bridge that promises more loses large packets."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        interface, destination = line.split()[:2]
+        if destination == "00000000":
+            return int(Path(f"/sys/class/net/{interface}/mtu").read_text())
+    return 1500
+
+
 def _cards() -> cards.Inventory:
     path = Path(os.environ.get("LAB_CARDS") or cards.DEFAULT_CARDS)
     try:
@@ -152,7 +161,8 @@ def up(names: Names, only: set[str]) -> None:
                 extra = ((Path(room), "guest"),)
             images.build(client, names, part, base, *extra)
     if not client.networks.list(names=[f"^{names.network}$"]):
-        client.networks.create(names.network, driver="bridge", labels=names.labels)
+        options = {"com.docker.network.driver.mtu": str(_uplink_mtu())}
+        client.networks.create(names.network, driver="bridge", labels=names.labels, options=options)
     for purpose in ("gpu-host-docker", "windows-host-state"):
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
