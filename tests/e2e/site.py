@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Lab:
         return (self.build / name).read_text().strip()
 
     def make(self, title: str, target: str, seconds: float = COMMAND_SECONDS, **settings: str) -> Done:
-        """`make TARGET` with this lab's name (or another in `settings`) in the environment, and nothing else."""
+        """`make TARGET` with this lab's name in the environment, and nothing else but `settings`."""
         environment = bare_environment(**{"LAB_NAME": self.names.lab, **settings})
         return run(title, ["make", target], environment, seconds)
 
@@ -78,9 +79,5 @@ class Lab:
         ssh = self.build / "ssh"
         options = ["-i", str(ssh / "siteadmin"), "-p", str(port), "-o", "BatchMode=yes"]
         options += ["-o", f"UserKnownHostsFile={ssh / 'known_hosts'}"]
-        command = ["ssh", *options, "siteadmin@127.0.0.1", "sudo", "bash", "-euc", _quoted(script)]
+        command = ["ssh", *options, "siteadmin@127.0.0.1", "sudo", "bash", "-euc", shlex.quote(script)]
         return run(title, command, bare_environment(), COMMAND_SECONDS).ended_well().output
-
-
-def _quoted(script: str) -> str:
-    return "'" + script.replace("'", "'\\''") + "'"

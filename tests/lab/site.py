@@ -206,8 +206,9 @@ def down(names: Names) -> None:
     else:
         _remove_all(client, names)
         for image in _owned(client, names)["images"]:
-            for tag in image.tags:
-                client.images.remove(tag)
+            # One that a later build replaced has no tag any more.
+            for reference in image.tags or [image.id]:
+                client.images.remove(reference)
         if not any(LABEL in container.labels for container in client.containers.list(all=True)):
             for tag in (base_image.BASE, base_image.PLAIN):
                 try:

@@ -1,0 +1,178 @@
+"""Wrong input ends with one message that says what was found, expected and next, before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.names import ROOT, Names
+
+from .engine_view import ask
+from .running import Done, bare_environment, run
+from .site import INVENTORY, Lab
+
+SHORT_TOKEN = "too-short-to-be-a-token"  # noqa: S105 - that it is no good is the point
+TWIN = "NVIDIA GeForce RTX 3090"
+LAST_PREFLIGHT_PLAY = "The Windows host can be deployed to"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One setting that is wrong, and words that the message must have about it."""
+
+    variable: str
+    value: object
+    words: tuple[str, ...]
+
+    @property
+    def arguments(self) -> tuple[str, str]:
+        return "-e", json.dumps({self.variable: self.value})
+
+
+SETTINGS = {
+    "a-card-that-is-not-there": Wrong(
+        "gpu_pin_services",
+        {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 4090"}},
+        ("'NVIDIA GeForce RTX 4090'", "NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3090"),
+    ),
+    "a-card-that-is-there-twice": Wrong(
+        "gpu_pin_nvidia_smi", "/run/two-of-a-kind", ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id")
+    ),
+    "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
+    "a-token-that-is-too-short": Wrong(
+        "edge_proxy_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
+    ),
+    "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
+}
+
+
+@pytest.fixture(scope="module")
+def awkward_guest(lab: Lab, deployed: Done) -> Iterator[Lab]:
+    """A guest on which a program holds port 8199, and an nvidia-smi that tells of two cards with one name."""
+    smi = f"exec /usr/lib/wsl/lib/nvidia-smi \"$@\" > >(sed 's/NVIDIA GeForce RTX 3080/{TWIN}/')"
+    lab.guest(
+        "awkward-guest",
+        f"printf '%s\\n' '#!/bin/bash' {json.dumps(smi)} >/run/two-of-a-kind && chmod 755 /run/two-of-a-kind\n"
+        "systemd-run --unit squatter python3 -m http.server 8199\n"
+        "until ss -Hltn 'sport = :8199' | grep -q .; do sleep 0.1; done",
+    )
+    yield lab
+    lab.guest("guest-as-before", "rm /run/two-of-a-kind; systemctl stop squatter")
+
+
+@pytest.fixture
+def inventory(lab: Lab, deployed: Done, tmp_path: Path) -> Path:
+    """The lab's inventory as a folder whose settings a test may spoil."""
+    folder = tmp_path / "inventory"
+    shutil.copytree(ROOT / INVENTORY / "group_vars", folder / "group_vars")
+    (folder / "lab.py").symlink_to(ROOT / INVENTORY / "lab.py")
+    return folder
+
+
+def spoil(file: Path, variable: str, value: str | None) -> None:
+    """Gives one variable of a group_vars file another value, or takes its line out."""
+    lines = file.read_text().splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith(f"{variable}:")]
+    lines[at : at + 1] = [f"{variable}: {value}"] if value is not None else []
+    file.write_text("\n".join(lines) + "\n")
+
+
+def explained(done: Done, *words: str) -> None:
+    """The command failed with a message of our usual form that has these words, and with no traceback."""
+    assert done.code != 0, done
+    assert "Traceback" not in done.output, done
+    missing = [word for word in ("found: ", "expected: ", "next step: ", *words) if word not in done.output]
+    assert not missing, f"the message says nothing of {missing}: {done}"
+
+
+def refused_before_any_change(done: Done, *words: str) -> None:
+    """Ansible ended in preflight with such a message, and no host was changed."""
+    explained(done, *words)
+    assert set(done.changed().values()) == {0}, done
+    plays = [line for line in done.output.splitlines() if line.startswith("PLAY [")]
+    assert not [play for play in plays if "its cards]" in play or "services]" in play], plays
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_wrong_setting_is_refused_before_anything_is_changed(awkward_guest: Lab, case: str) -> None:
+    wrong = SETTINGS[case]
+    done = awkward_guest.play(case, *wrong.arguments)
+    refused_before_any_change(done, *wrong.words)
+    assert SHORT_TOKEN not in done.output, "a token is printed, and it may be in use"
+
+
+def test_a_setting_that_is_missing_is_named(lab: Lab, inventory: Path) -> None:
+    spoil(inventory / "group_vars" / "gpu_hosts.yml", "comfyui_service_models_dir", None)
+    done = lab.play("missing-setting", inventory=str(inventory))
+    refused_before_any_change(done, "comfyui_service_models_dir", str(inventory))
+
+
+def test_a_wrong_windows_password_is_called_by_its_name(lab: Lab, inventory: Path) -> None:
+    spoil(inventory / "group_vars" / "windows_hosts.yml", "ansible_password", "not-the-password")
+    done = lab.play("wrong-windows-password", inventory=str(inventory))
+    refused_before_any_change(done, "credentials were rejected", "ansible_password", "windows-host")
+
+
+def test_model_files_that_are_missing_or_cut_short_are_named(lab: Lab, deployed: Done) -> None:
+    vae, lora = (
+        "vae/qwen_image_vae.safetensors",
+        "loras/Qwen-Image-Edit-2509-Lightning-4steps-V1.0-bf16.safetensors",
+    )
+    lab.guest(
+        "models-spoilt", f"cp -a /srv/models /srv/whole; cd /srv/models; rm {vae}; truncate -s 100 {lora}"
+    )
+    try:
+        done = lab.play("spoilt-models")
+    finally:
+        lab.guest("models-whole", "cp -a /srv/whole/. /srv/models/ && rm -r /srv/whole")
+    refused_before_any_change(done, f"no file at /srv/models/{vae}", f"100 bytes at /srv/models/{lora}")
+
+
+def test_a_lab_that_is_not_raised_is_no_site_without_hosts(lab: Lab) -> None:
+    done = Lab(Names("not-raised")).play("lab-not-raised")
+    explained(done, "no lab named 'not-raised'", "make lab-up LAB_NAME=not-raised")
+
+
+def test_verify_says_that_the_tokens_file_is_missing(lab: Lab, deployed: Done) -> None:
+    token = lab.build / "token"
+    aside = token.rename(token.with_name("token-aside"))
+    try:
+        done = lab.make("token-missing", "verify")
+    finally:
+        aside.rename(token)
+    explained(done, f"no token file {token}")
+
+
+def test_a_port_that_is_taken_is_told_before_a_lab_is_begun(lab: Lab, deployed: Done) -> None:
+    taken = json.loads((lab.build / "lab.json").read_text())["ports"]["https"]
+    other = Names("port-taken")
+    done = Lab(other).make("port-taken", "lab-up", LAB_HTTPS_PORT=str(taken))
+    explained(done, f"port {taken}", "LAB_HTTPS_PORT")
+    assert not any(ask("owned", other.lab).values())
+    assert not other.build.exists()
+
+
+def test_a_lab_name_that_docker_could_not_carry_is_refused() -> None:
+    explained(Lab(Names("My Lab")).make("bad-lab-name", "deploy"), "LAB_NAME='My Lab'")
+    assert not (ROOT / "build" / "My Lab").exists()
+
+
+def test_a_python_that_is_too_old_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    """In a checkout that has no tools yet."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("Makefile", "pyproject.toml", "ansible", "comfyui", "inventories", "roles", "tests"):
+        (checkout / name).symlink_to(ROOT / name)
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\ncase "$1" in --version) echo "Python 3.9.2" ;; *) exit 1 ;; esac\n')
+    old.chmod(0o755)
+    done = run("python-too-old", ["make", "deploy"], bare_environment(PYTHON=str(old)), 60, folder=checkout)
+    explained(done, "Python 3.9.2", "Python 3.11 or newer", "PYTHON=")
+    assert not (checkout / "build").exists()
+    assert os.access(ROOT / "build" / "venv" / "bin" / "python", os.X_OK)

@@ -1,0 +1,119 @@
+"""Each thing that verify promises is broken once: verify turns red and names it, and a deployment repairs it."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.lab.credentials import ensure
+from tests.lab.names import PUBLIC_NAME, ROOT
+
+from .running import Done
+from .site import Lab
+
+COMFYUI = "/opt/comfystack/comfyui-qwen/compose.yml"
+EDGE = "/opt/comfystack/edge/conf/nginx.conf"
+RUNTIME = "/usr/bin/nvidia-container-runtime"
+WEB_CONFIG = rf"C:\inetpub\comfystack\{PUBLIC_NAME}\web.config"
+
+pytestmark = pytest.mark.usefixtures("deployed")
+
+
+def turns_red(done: Done, *words: str) -> None:
+    """Verify ended with failed tests, and its report has these words."""
+    assert done.code == 1, done
+    assert re.search(r"\d+ failed", done.output), done
+    missing = [word for word in words if word not in done.output]
+    assert not missing, f"verify is red, but says nothing of {missing}: {done}"
+
+
+def test_a_card_chosen_by_index_and_a_port_past_the_edge_are_seen(lab: Lab) -> None:
+    """The old site's mistake: "1" is nvidia-smi's number of the pinned card, and CUDA's number of the other one."""
+    edits = (
+        's/"CUDA_DEVICE_ORDER": "[^"]*", //',
+        's/"CUDA_VISIBLE_DEVICES": "[^"]*"/"CUDA_VISIBLE_DEVICES": "1"/',
+        '/container_name:/a \\    ports: ["8198:8188"]',
+    )
+    sed = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
+    lab.guest("pin-by-index", f"sed -i {sed} {COMFYUI}; docker compose -f {COMFYUI} up -d --wait")
+    done = lab.verify("pin-by-index-seen", "gpu or published")
+    turns_red(done, "CUDA device 0 is NVIDIA GeForce RTX 3080", "expected: NVIDIA GeForce RTX 3090")
+    turns_red(done, "CUDA_DEVICE_ORDER", "the edge is the only way in", "8198")
+
+
+def test_an_edge_that_lets_everybody_in_is_seen(lab: Lab) -> None:
+    lab.guest(
+        "edge-open",
+        f'sed -i \'s/default "-";/default "anybody";/\' {EDGE}\n'
+        "docker kill -s HUP edge\n"
+        "until docker exec edge curl -fsS -o /dev/null http://127.0.0.1:8188/system_stats; do sleep 0.2; done",
+    )
+    turns_red(lab.verify("edge-open-seen", "401"), "test_without_a_valid_token_every_path_answers_401")
+
+
+def test_a_gateway_that_spoils_websockets_is_seen(lab: Lab) -> None:
+    shown = lab.windows("web-config", "ansible.windows.slurp", src=WEB_CONFIG)
+    found = re.search(r'"content": "([^"]+)"', shown.output)
+    assert found, shown
+    text = base64.b64decode(found[1]).decode()
+    line = re.compile(r'\s*<set name="HTTP_SEC_WEBSOCKET_EXTENSIONS" value="" />')
+    assert line.search(text)
+    lab.windows("web-config-spoilt", "ansible.windows.win_copy", content=line.sub("", text), dest=WEB_CONFIG)
+    turns_red(lab.verify("websocket-seen", "websocket"), "test_the_websocket_works_through_the_public_name")
+
+
+def test_a_port_proxy_that_leads_to_an_address_of_yesterday_is_seen(lab: Lab) -> None:
+    """What a restart of WSL does: the guest has another address, the port proxy does not know it."""
+    lab.windows(
+        "stale-port-proxy",
+        "ansible.windows.win_powershell",
+        path=str(ROOT / "roles" / "wsl_host" / "files" / "Set-PortProxy.ps1"),
+        parameters={
+            "ListenAddress": "127.0.0.1",
+            "ListenPort": 8188,
+            "ConnectAddress": "127.0.0.9",
+            "ConnectPort": 8188,
+        },
+    )
+    turns_red(lab.verify("stale-port-proxy-seen", "token_opens"), "test_the_token_opens_the_service")
+
+
+def test_a_certificate_of_another_authority_is_seen(lab: Lab, tmp_path: Path) -> None:
+    ensure(tmp_path, "other")
+    settings = {
+        "iis_gateway_certificate_pfx": tmp_path / "tls" / "site.pfx",
+        "iis_gateway_certificate_pem": tmp_path / "tls" / "site.crt",
+        "iis_gateway_certificate_password": (tmp_path / "site-pfx-password").read_text(),
+    }
+    words = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
+    lab.play("other-certificate", "--limit", "windows-host", *words).ended_well()
+    turns_red(lab.verify("other-certificate-seen", "certificate_is_checked"), "CERTIFICATE_VERIFY_FAILED")
+
+
+def test_a_stopped_site_and_a_stopped_comfyui_are_seen(lab: Lab) -> None:
+    lab.windows("site-stopped", "microsoft.iis.website", name=PUBLIC_NAME, state="stopped")
+    lab.guest("comfyui-stopped", "docker stop comfyui-qwen")
+    done = lab.verify("stopped-seen", "started or healthy")
+    turns_red(done, "test_the_site_of_the_public_name_is_started", "stopped")
+    turns_red(done, "test_the_container_is_healthy[comfyui-qwen]", "expected: healthy", "its last lines:")
+
+
+def test_a_comfyui_that_cannot_start_is_shown_by_its_last_lines(lab: Lab) -> None:
+    """The toolkit is registered, but injects nothing: ComfyUI finds no card and ends."""
+    lab.guest("toolkit-broken", f"mv {RUNTIME} {RUNTIME}.aside; ln -s $(command -v runc) {RUNTIME}")
+    try:
+        done = lab.play("comfyui-cannot-start", "-e", "comfyui_service_start_seconds=20")
+    finally:
+        lab.guest("toolkit-repaired", f"mv {RUNTIME}.aside {RUNTIME}")
+    assert done.code != 0, done
+    words = ("found: container comfyui-qwen did not get healthy", "Found no NVIDIA driver", "next step: ")
+    assert not [word for word in words if word not in done.output], done
+
+
+def test_a_deployment_repairs_all_of_it(lab: Lab) -> None:
+    repaired = lab.make("repair", "deploy").ended_well()
+    assert min(repaired.changed().values()) > 0, repaired
