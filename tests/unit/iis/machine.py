@@ -107,6 +107,7 @@ def healthy(backend_port: int) -> State:
                 "reverseRewriteHostInResponseHeaders": False,
                 "arrResponseHeader": False,
             },
+            "system.webServer/proxy/cache": {"enabled": False},
             "system.webServer/webSocket": {"enabled": True, "pingInterval": "00:00:30"},
         },
         allowed_server_variables=list(VARIABLES),
@@ -156,6 +157,7 @@ class Backend:
         app.router.add_get("/slow", self._slow)
         app.router.add_get("/moved", self._moved)
         app.router.add_get("/progress", self._progress)
+        app.router.add_get("/picture", self._picture)
         app.router.add_route("*", "/{rest:.*}", self._echo)
         return app
 
@@ -172,6 +174,13 @@ class Backend:
         if "X-Echo-Encoding" in request.headers:
             headers["Content-Encoding"] = request.headers["X-Echo-Encoding"]
         return web.Response(body=await request.read(), headers=headers)
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        # `control` and `cookie` are what the backend is to say about caching.
+        headers = {"Cache-Control": request.query.get("control", "public, max-age=60")}
+        if "cookie" in request.query:
+            headers["Set-Cookie"] = "user=a"
+        return web.Response(text=request.query["filename"], headers=headers)
 
     async def _refuse(self, request: web.Request) -> web.Response:
         await request.read()
@@ -269,8 +278,8 @@ class Machine:
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path: Path) -> AsyncIterator[Machine]:
-    """A machine that serves a correct deployment on two free loopback ports."""
+async def answering() -> AsyncIterator[tuple[Backend, int]]:
+    """A backend and its loopback port."""
     backend = Backend()
     runner = web.AppRunner(
         backend.application(),
@@ -278,27 +287,45 @@ async def running(tmp_path: Path) -> AsyncIterator[Machine]:
         shutdown_timeout=0.1,
         handler_cancellation=True,
         auto_decompress=False,
+        # What is measured here are IIS's limits, not those of aiohttp.
+        max_line_size=65_536,
+        max_field_size=65_536,
     )
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    store = Store(tmp_path)
-    prepare(store)
-    with store.edit() as state:
-        state.__dict__.update(healthy(runner.addresses[0][1]).__dict__)
-    trust = ssl.create_default_context(cadata=certificate(NAME)[1])
-    connector = aiohttp.TCPConnector(resolver=_Here(), ssl=trust, force_close=True)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with (
-            server.listening(store, 0, 0, "127.0.0.1") as ports,
-            aiohttp.ClientSession(connector=connector) as session,
-        ):
-            machine = Machine(store, backend, ports, session)
-            machine.write("web.config", render())
-            yield machine
+        yield backend, runner.addresses[0][1]
     finally:
         backend.release.set()
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def in_front_of(backend: Backend, store: Store, trusted: str) -> AsyncIterator[Machine]:
+    """IIS of the machine behind `store` on two free loopback ports; `trusted` is the client's CA in PEM."""
+    trust = ssl.create_default_context(cadata=trusted)
+    connector = aiohttp.TCPConnector(resolver=_Here(), ssl=trust, force_close=True)
+    async with (
+        server.listening(store, 0, 0, "127.0.0.1") as ports,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        try:
+            yield Machine(store, backend, ports, session)
+        finally:
+            backend.release.set()
+
+
+@contextlib.asynccontextmanager
+async def running(tmp_path: Path) -> AsyncIterator[Machine]:
+    """A machine that serves a correct deployment."""
+    store = Store(tmp_path)
+    prepare(store)
+    async with answering() as (backend, port):
+        with store.edit() as state:
+            state.__dict__.update(healthy(port).__dict__)
+        async with in_front_of(backend, store, certificate(NAME)[1]) as machine:
+            machine.write("web.config", render())
+            yield machine
 
 
 Test = Callable[..., Awaitable[None]]

@@ -229,9 +229,17 @@ async def test_a_client_that_leaves_frees_the_backend(machine: Machine) -> None:
 
 
 def test_an_untouched_arr_has_the_defaults_of_its_schema() -> None:
-    settings = proxysettings.read(State())
-    assert settings == ProxySettings()
-    assert (settings.enabled, settings.timeout, settings.preserve_host_header) == (False, 120.0, False)
+    assert proxysettings.read(State()) == ProxySettings(
+        enabled=False,
+        preserve_host_header=False,
+        timeout=120.0,
+        min_response_buffer=256,
+        include_port=True,
+        reverse_rewrite_host=True,
+        arr_response_header=True,
+        forwarded_for="X-Forwarded-For",
+    )
+    assert proxysettings.cache_enabled(State())
 
 
 @pytest.mark.parametrize(

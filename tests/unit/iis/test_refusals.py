@@ -51,6 +51,23 @@ async def test_without_our_limits_iis_keeps_its_own(machine: Machine) -> None:
     assert response.status == 200
 
 
+@on_machine
+async def test_the_longest_query_string_that_is_allowed_arrives(machine: Machine) -> None:
+    response, _ = await machine.get(f"/view?{'x' * 8192}")
+    assert response.status == 200
+    response, body = await machine.get(f"/view?{'x' * 8193}")
+    assert response.status == 404
+    assert "404.15" in body
+
+
+@on_machine
+async def test_no_limit_of_a_site_makes_the_kernel_take_more(machine: Machine) -> None:
+    machine.configure('maxQueryString="8192"', 'maxQueryString="16384"')
+    response, body = await machine.get(f"/view?{'x' * 16_384}")
+    assert response.status == 400
+    assert "Request Too Long" in body
+
+
 @pytest.mark.parametrize(
     ("find", "replace", "path", "told"),
     [

@@ -9,6 +9,7 @@ from tests.lab.windows_host.winsim.machine import prepare
 from tests.lab.windows_host.winsim.state import Store
 
 from .machine import Windows, new_windows
+from .story import Story, tell
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,12 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Windows]:
     """A fresh machine for the tests of one file, running."""
     with new_windows(tmp_path_factory.mktemp("windows") / "machine").running() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """A machine after its first deployment."""
+    return tell(tmp_path_factory.mktemp("story"))
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +21,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+from tests.lab.windows_host.winsim.machine import prepare
+from tests.lab.windows_host.winsim.state import Store
 
 REPOSITORY = Path(__file__).parents[3]
 SITE = "qwen-image-edit.comfystack.test"
@@ -83,19 +88,35 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 @dataclass
 class Windows:
-    """A running machine: `state()` is what it remembers, `play()` lets Ansible loose on it."""
+    """A machine, running or not: `state()` is what it remembers."""
 
     folder: Path
     authority: Authority
     port: int = 0
-    variables: dict[str, Any] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())
         return loaded
 
+    def memory(self) -> Store:
+        return Store(self.folder / "state")
+
     def drive(self, *parts: str) -> Path:
         return self.folder.joinpath("state", "drives", *parts)
+
+    def everything(self) -> dict[str, Any]:
+        """State and files, but for the temporary ones of the connection."""
+        files = {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.drive().rglob("*")
+            if path.is_file() and "ansible-tmp" not in str(path)
+        }
+        return {"state": self.state(), "files": files}
+
+    def copy(self, folder: Path) -> Windows:
+        """Another machine with the same past. Copy a machine that stands still."""
+        shutil.copytree(self.folder, folder)
+        return Windows(folder, self.authority)
 
     @contextmanager
     def running(self) -> Iterator[Windows]:
@@ -106,7 +127,6 @@ class Windows:
                 *("--address", "127.0.0.1", "--winrm-port", "0"),
             ],
             cwd=REPOSITORY,
-            env={**os.environ, "WINSIM_GUEST": "localhost"},
             stdout=subprocess.PIPE,
             stderr=(self.folder / "winsim.log").open("a"),
             text=True,
@@ -121,26 +141,27 @@ class Windows:
             process.terminate()
             process.wait(timeout=10)
 
-    def issue_site_certificate(self, *names: str, days: int = 30) -> str:
-        """Put site.pfx and site.pem where the role finds them; the thumbprint."""
+    def issue_site_certificate(self, *names: str, days: int = 30, into: str = "site") -> str:
+        """Put a certificate where `certificate_files` says it is; the thumbprint."""
         certificate, key = self.authority.issue(*(x509.DNSName(name) for name in names), days=days)
         encryption = serialization.BestAvailableEncryption(PFX_PASSWORD.encode())
         pfx = pkcs12.serialize_key_and_certificates(
             b"site", key, certificate, [self.authority.certificate], encryption
         )
-        (self.folder / "site.pfx").write_bytes(pfx)
-        (self.folder / "site.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (self.folder / f"{into}.pfx").write_bytes(pfx)
+        (self.folder / f"{into}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303
 
-    def play(
-        self,
-        tasks: list[dict[str, Any]],
-        *arguments: str,
-        gather_facts: bool = True,
-        **variables: Any,
-    ) -> Played:
-        """Run tasks on the machine with ansible-playbook; `variables` are host variables."""
-        connection = {
+    def certificate_files(self, name: str = "site") -> dict[str, Any]:
+        """The role's variables for a certificate that was issued."""
+        return {
+            "iis_gateway_certificate_pfx": str(self.folder / f"{name}.pfx"),
+            "iis_gateway_certificate_pem": str(self.folder / f"{name}.pem"),
+        }
+
+    def as_host(self, **variables: Any) -> dict[str, Any]:
+        """The host variables under which Ansible reaches the machine and the roles know the site."""
+        return {
             "ansible_connection": "winrm",
             "ansible_host": "127.0.0.1",
             "ansible_port": self.port,
@@ -148,49 +169,88 @@ class Windows:
             "ansible_password": PASSWORD,
             "ansible_winrm_transport": "ntlm",
             "ansible_winrm_ca_trust_path": str(self.folder / "ca.pem"),
-        }
-        site = {
-            "iis_gateway_sites": [{"name": SITE, "backend_port": 8188}],
-            "iis_gateway_certificate_pfx": str(self.folder / "site.pfx"),
+            "site_name": "tests",
+            "site_build_dir": str(self.folder),
+            "site_public_name": SITE,
+            "site_token_file": str(self.folder / "token"),
             "iis_gateway_certificate_password": PFX_PASSWORD,
-            "iis_gateway_certificate_pem": str(self.folder / "site.pem"),
+            **self.certificate_files(),
+            **variables,
         }
-        inventory = {"all": {"hosts": {"win": {**connection, **site, **self.variables, **variables}}}}
-        (self.folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
-        play = {"name": "Test", "hosts": "win", "gather_facts": gather_facts, "tasks": tasks}
-        (self.folder / "ansible.cfg").write_text("[defaults]\n")
-        (self.folder / "play.yml").write_text(yaml.safe_dump([play]))
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-playbook")),
-                *("-i", str(self.folder / "inventory.yml"), str(self.folder / "play.yml"), *arguments),
-            ],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-                "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
-                "ANSIBLE_ROLES_PATH": str(REPOSITORY / "roles"),
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_HOME": str(self.folder / "ansible"),
-                "ANSIBLE_LOCALHOST_WARNING": "false",
-            },
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Played(done.returncode, done.stdout + done.stderr)
 
 
 @dataclass(frozen=True)
 class Played:
+    """What ansible-playbook said."""
+
     exit_code: int
     output: str
 
-    def count(self, what: str) -> int:
-        """A number of the recap, such as "changed"."""
-        recap = next(line for line in self.output.splitlines() if line.startswith("win ") and "ok=" in line)
+    def count(self, what: str, host: str) -> int:
+        """A number of the host's recap, such as "changed"."""
+        recap = next(
+            line
+            for line in self.output.splitlines()
+            if line.partition(":")[0].strip() == host and "unreachable=" in line
+        )
         return int(dict(pair.split("=") for pair in recap.split(":", 1)[1].split())[what])
+
+    def about(self, host: str) -> str:
+        """The results of one host's tasks."""
+        said, his = [], False
+        for line in self.output.splitlines():
+            if found := _RESULT.match(line):
+                his = found[1] == host
+            elif line.startswith(("TASK [", "PLAY ", "[ERROR]", "[WARNING]")):
+                his = False
+            said += [line] if his else []
+        return "\n".join(said)
+
+
+_RESULT = re.compile(r"(?:\w+): \[([^\]]+)\]")
+
+
+def play(
+    folder: Path,
+    hosts: Mapping[str, Mapping[str, Any]],
+    plays: Sequence[Mapping[str, Any]] | None = None,
+    *arguments: str,
+    tasks: Sequence[Mapping[str, Any]] = (),
+) -> Played:
+    """Run ansible-playbook: `plays`, or else one of `tasks` on all hosts at once."""
+    given = [{"hosts": "all", "tasks": list(tasks)}] if plays is None else plays
+    named = [{"name": "Test", "gather_facts": False, **one} for one in given]
+    folder.mkdir(exist_ok=True)
+    (folder / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": _plain(hosts)}}))
+    (folder / "ansible.cfg").write_text("[defaults]\n")
+    (folder / "play.yml").write_text(yaml.safe_dump(_plain(named)))
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            *("-i", str(folder / "inventory.yml"), str(folder / "play.yml"), *arguments),
+        ],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_ROLES_PATH": str(REPOSITORY / "roles"),
+            "ANSIBLE_FILTER_PLUGINS": str(REPOSITORY / "ansible" / "plugins" / "filters"),
+            "ANSIBLE_FORKS": "16",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+        },
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Played(done.returncode, done.stdout + done.stderr)
+
+
+def _plain(value: Any) -> Any:
+    """The same without shared parts, which YAML would write as anchors."""
+    return json.loads(json.dumps(value))
 
 
 def new_windows(folder: Path) -> Windows:
@@ -204,5 +264,6 @@ def new_windows(folder: Path) -> Windows:
     (config / "users").write_text(f"{USER}:{PASSWORD}\n")
     (folder / "ca.pem").write_bytes(authority.pem())
     windows = Windows(folder, authority)
+    prepare(windows.memory(), guest="localhost")
     windows.issue_site_certificate(SITE)
     return windows

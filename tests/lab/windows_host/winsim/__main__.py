@@ -1,6 +1,7 @@
 """Run the simulated Windows machine: `python3 -m winsim`.
 
 Control plane: WinRM over HTTPS. Data plane: IIS and ARR, serving what the control plane was told.
+WINSIM_GUEST names the container that plays the WSL guest, where that is not "gpu-host".
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -68,7 +70,7 @@ def main() -> int:
             print(f"winsim: {error}", file=sys.stderr)
             return 2
         store = Store(options.state)
-        prepare(store)
+        prepare(store, os.environ.get("WINSIM_GUEST", "gpu-host"))
         server = WinRmServer((options.address, options.winrm_port), store, certificate, key)
         threading.Thread(target=server.serve_forever, name="winrm", daemon=True).start()
         print(f"WinRM listens on port {server.server_port}", flush=True)

@@ -1,6 +1,7 @@
-"""applicationHost.config at server level: which settings exist, their types, and what brings them.
+"""applicationHost.config at server level: which settings exist, their types and defaults, and what brings them.
 
-Sources: ARR 3.0's proxy_schema.xml and IIS 10's IIS_schema.xml, as documented by Microsoft.
+Sources: ARR 3.0's arr_schema.xml and IIS 10's IIS_schema.xml, as documented by Microsoft. Both planes read
+their defaults here: a script that finds a default in force writes nothing, and the gateway must then act on it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class UnknownSetting(Exception):
 
 
 # section -> attribute -> (type, default)
-_SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
+SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
     "system.webServer/proxy": {
         "enabled": ("bool", False),
         "httpVersion": ("str", "PassThrough"),
@@ -29,9 +30,12 @@ _SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
         "reverseRewriteHostInResponseHeaders": ("bool", True),
         "includePortInXForwardedFor": ("bool", True),
         "xForwardedForHeaderName": ("str", "X-Forwarded-For"),
-        "minResponseBuffer": ("int", 0),
-        "responseBufferLimit": ("int", 4194304),
+        "arrResponseHeader": ("bool", True),
+        # KiB, as responseBufferLimit: up to so much of an answer is held back.
+        "minResponseBuffer": ("int", 256),
+        "responseBufferLimit": ("int", 4096),
     },
+    # ARR caches what the backend allows to be cached, and looks a request up without its query string.
     "system.webServer/proxy/cache": {
         "enabled": ("bool", True),
     },
@@ -41,6 +45,13 @@ _SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
         "pingInterval": ("timespan", "00:00:00"),
     },
 }
+
+# The fields of a site's log, in no order: <siteDefaults>'s logFile/@logExtFileFlags. UriQuery is among them.
+LOG_FIELDS = (
+    "Date,Time,ClientIP,UserName,ServerIP,Method,UriStem,UriQuery,HttpStatus,Win32Status,TimeTaken,ServerPort,"
+    "UserAgent,Referer,HttpSubStatus"
+)
+LOG_FIELDS_ATTRIBUTE = "logFile.logExtFileFlags"
 
 _TIMESPAN = re.compile(r"(?:(\d+)\.)?([01]?\d|2[0-3]):([0-5]\d):([0-5]\d)")
 
@@ -56,7 +67,7 @@ def timespan(text: str) -> str:
 
 def _attribute(section: str, name: str) -> tuple[str, Any]:
     try:
-        return _SCHEMA[section][name]
+        return SCHEMA[section][name]
     except KeyError:
         raise UnknownSetting(
             "the Windows simulator's schema in applicationhost.py has no such setting"

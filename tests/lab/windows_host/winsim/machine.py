@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from .state import Store
 
 HOST_NAME = "WINDOWS-HOST"
@@ -16,10 +14,10 @@ REWRITE_DLL = r"C:\Windows\System32\inetsrv\rewrite.dll"
 ARR_DLL = r"C:\Program Files\IIS\Application Request Routing\requestRouter.dll"
 
 
-def prepare(store: Store) -> None:
+def prepare(store: Store, guest: str = "gpu-host") -> None:
     """Give a machine without a past its first state; leave any other as it is.
 
-    WINSIM_GUEST names the container that plays the WSL guest (default "gpu-host").
+    `guest` is the DNS name of the container that plays the WSL guest.
     """
     if (store.root / "state.json").exists():
         return
@@ -30,6 +28,5 @@ def prepare(store: Store) -> None:
     for folder in (r"C:\Users", r"C:\ProgramData", r"C:\Windows\Temp", r"D:\\"):
         store.path(folder).mkdir(parents=True, exist_ok=True)
     with store.edit() as state:
-        guest = os.environ.get("WINSIM_GUEST", "gpu-host")
         state.wsl_distributions["Ubuntu"] = {"state": "Running", "guest": guest}
         state.services["iphlpsvc"] = {"display_name": "IP Helper", "state": "started", "start_mode": "auto"}

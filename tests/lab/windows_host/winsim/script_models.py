@@ -5,11 +5,19 @@ A model is correct for one text of its script only: scripts.py ties the two toge
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .applicationhost import UnknownSetting, convert, read_setting, show
+from .applicationhost import (
+    LOG_FIELDS,
+    LOG_FIELDS_ATTRIBUTE,
+    UnknownSetting,
+    convert,
+    read_setting,
+    show,
+)
 from .state import PortProxy
 
 if TYPE_CHECKING:
@@ -75,6 +83,26 @@ def add_allowed_server_variable(run: ScriptRun, parameters: dict[str, Any]) -> N
     run.changed = bool(missing)
     run.difference = {"before": {"allowed": before}, "after": {"allowed": list(allowed)}}
     run.result = {"added": missing}
+
+
+def remove_site_log_field(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    name, unwanted = parameters["Site"], {field.lower() for field in parameters["Fields"]}
+    if not re.fullmatch(r"[A-Za-z0-9. _-]+", name):
+        raise ScriptError(
+            f"Cannot validate argument on parameter 'Site': {name!r} does not match the pattern."
+        )
+    _require_web_administration(run.machine)
+    # XPath compares names with regard to case.
+    site = run.machine.state.sites.get(name)
+    if site is None:
+        raise ScriptError(f"IIS has no site '{name}'")
+    logged = str(site.attributes.get(LOG_FIELDS_ATTRIBUTE, LOG_FIELDS)).split(",")
+    wanted = [field for field in logged if field.lower() not in unwanted]
+    if wanted != logged:
+        site.attributes[LOG_FIELDS_ATTRIBUTE] = ",".join(wanted)
+        run.changed = True
+    run.difference = {"before": {"logged": logged}, "after": {"logged": wanted}}
+    run.result = {"logged": wanted}
 
 
 def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:

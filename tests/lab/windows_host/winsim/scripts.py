@@ -43,6 +43,11 @@ SCRIPTS: dict[str, Script] = {
         models.add_allowed_server_variable,
         ("Names",),
     ),
+    "84f9edb0c4a3d8e069c4488ed54c3f2b59060eccf3d2079e146ba082f8093629": Script(
+        "iis/powershell/Remove-SiteLogField.ps1",
+        models.remove_site_log_field,
+        ("Site", "Fields"),
+    ),
     "409559e69bc19a0f91f18fe75718b7384b437352c47da9f4e4a039e22f7c6d07": Script(
         "roles/wsl_host/files/Get-WslGuest.ps1",
         models.get_wsl_guest,

@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ..machine import ARR_DLL
-from . import filtering, portproxy, proxysettings, replies, tunnel
+from . import filtering, portproxy, proxysettings, replies, responsecache, tunnel
 from .errors import IisError, NotModelledError
 from .exchange import Exchange
 from .proxysettings import ProxySettings
@@ -62,7 +62,9 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-async def forward(exchange: Exchange, session: aiohttp.ClientSession, url: str) -> web.StreamResponse:
+async def forward(
+    exchange: Exchange, session: aiohttp.ClientSession, cache: responsecache.Cache, url: str
+) -> web.StreamResponse:
     """Proxy to `url`, an absolute URL that a rule has made."""
     settings = proxysettings.read(exchange.state)
     if not (exchange.store.path(ARR_DLL).is_file() and settings.enabled):
@@ -79,7 +81,10 @@ async def forward(exchange: Exchange, session: aiohttp.ClientSession, url: str) 
             raise _bad_gateway(TIMED_OUT, "The operation timed out") from None
         except OSError as error:
             raise _bad_gateway(CANNOT_CONNECT, str(error)) from None
-    return await _exchange(exchange, session, settings, backend, headers)
+    kept = cache.find(exchange, backend.target)
+    if kept is not None:
+        return await replies.again(exchange, kept.headers, kept.body)
+    return await _exchange(exchange, session, cache, settings, backend, headers)
 
 
 def _backend(exchange: Exchange, url: str) -> Backend:
@@ -143,6 +148,7 @@ class _Upload:
 async def _exchange(
     exchange: Exchange,
     session: aiohttp.ClientSession,
+    cache: responsecache.Cache,
     settings: ProxySettings,
     backend: Backend,
     headers: CIMultiDict[str],
@@ -161,7 +167,7 @@ async def _exchange(
                 total=None, sock_connect=CONNECT_SECONDS, sock_read=settings.timeout
             ),
         ) as answer:
-            return await _relay(exchange, settings, backend, answer)
+            return await _relay(exchange, cache, settings, backend, answer)
     except TimeoutError:
         raise _bad_gateway(TIMED_OUT, "The operation timed out") from None
     except aiohttp.ClientConnectorError as error:
@@ -180,7 +186,11 @@ async def _continue(exchange: Exchange) -> None:
 
 
 async def _relay(
-    exchange: Exchange, settings: ProxySettings, backend: Backend, answer: aiohttp.ClientResponse
+    exchange: Exchange,
+    cache: responsecache.Cache,
+    settings: ProxySettings,
+    backend: Backend,
+    answer: aiohttp.ClientResponse,
 ) -> web.StreamResponse:
     errors = exchange.config.section("httpErrors")
     if answer.status >= 400 and errors.text("existingResponse") != "PassThrough":
@@ -190,15 +200,16 @@ async def _relay(
             f"The backend's own answer was replaced by this page: httpErrors existingResponse is "
             f'"{errors.text("existingResponse")}", not "PassThrough"',
         )
-    reply = replies.Reply(
-        answer.status, response_headers(exchange, settings, backend.authority, answer.headers), answer.reason
-    )
+    headers = response_headers(exchange, settings, backend.authority, answer.headers)
+    reply = replies.Reply(answer.status, CIMultiDict(headers), answer.reason)
+    wanted, whole = cache.wants(exchange, answer.status, answer.headers), bytearray()
     if tunnel.is_upgrade(exchange):
         # The client expects another protocol on this connection; it cannot be used for a second request.
         reply.force_close()
     held = bytearray()
     async for chunk in answer.content.iter_any():
         held += chunk
+        whole += chunk if wanted else b""
         if len(held) >= settings.min_response_buffer * 1024 or reply.prepared:
             if not reply.prepared:
                 await replies.begin(exchange, reply)
@@ -209,6 +220,8 @@ async def _relay(
     if held:
         await reply.write(bytes(held))
     await reply.write_eof()
+    if wanted:
+        cache.keep(exchange, backend.target, answer.headers, headers, bytes(whole))
     return reply
 
 

@@ -1,4 +1,4 @@
-"""ARR's server-level settings, with the defaults of arr_schema.xml."""
+"""ARR's server-level settings as the gateway acts on them; a setting nobody made has its schema's default."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..applicationhost import SCHEMA
 from ..state import State
 from .errors import NotModelledError
 
@@ -15,16 +16,17 @@ from .errors import NotModelledError
 class ProxySettings:
     """`timeout` in seconds, `min_response_buffer` in KiB."""
 
-    enabled: bool = False
-    preserve_host_header: bool = False
-    timeout: float = 120.0
-    min_response_buffer: int = 256
-    include_port: bool = True
-    reverse_rewrite_host: bool = True
-    arr_response_header: bool = True
-    forwarded_for: str = "X-Forwarded-For"
+    enabled: bool
+    preserve_host_header: bool
+    timeout: float
+    min_response_buffer: int
+    include_port: bool
+    reverse_rewrite_host: bool
+    arr_response_header: bool
+    forwarded_for: str
 
 
+_PROXY = "system.webServer/proxy"
 _FIELDS = {
     "enabled": "enabled",
     "preserveHostHeader": "preserve_host_header",
@@ -42,20 +44,28 @@ _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 
 def read(state: State) -> ProxySettings:
     """The section system.webServer/proxy; raises NotModelledError for a setting it does not know."""
-    values: dict[str, Any] = {}
-    for name, value in section(state, "system.webServer/proxy").items():
-        if name in _FIELDS:
-            values[_FIELDS[name]] = _converted(name, value, getattr(ProxySettings, _FIELDS[name]))
-        elif name not in _NO_EFFECT:
-            raise NotModelledError(f"the setting '{name}' of system.webServer/proxy")
-    return ProxySettings(**values)
+    given = section(state, _PROXY)
+    unknown = [name for name in given if name not in _FIELDS and name not in _NO_EFFECT]
+    if unknown:
+        raise NotModelledError(f"the setting '{unknown[0]}' of {_PROXY}")
+    return ProxySettings(**{field: setting(state, _PROXY, name) for name, field in _FIELDS.items()})
+
+
+def cache_enabled(state: State) -> bool:
+    """Whether ARR keeps answers."""
+    return bool(setting(state, "system.webServer/proxy/cache", "enabled"))
 
 
 def websocket_enabled(state: State) -> bool:
     """Whether IIS accepts an upgrade: the feature is installed and the server-level section says so."""
     installed = any(state.features.get(name) for name in ("Web-WebSockets", "IIS-WebSockets"))
-    enabled = section(state, "system.webServer/webSocket").get("enabled", True)
-    return installed and bool(_converted("enabled", enabled, True))
+    return installed and bool(setting(state, "system.webServer/webSocket", "enabled"))
+
+
+def setting(state: State, path: str, name: str) -> Any:
+    """The value in force, a time span in seconds; raises NotModelledError for one that makes no sense."""
+    kind, default = SCHEMA[path][name]
+    return _converted(name, section(state, path).get(name, default), kind)
 
 
 def section(state: State, path: str) -> Mapping[str, Any]:
@@ -63,15 +73,15 @@ def section(state: State, path: str) -> Mapping[str, Any]:
     return next((s for name, s in state.server_config.items() if name.lower() == path.lower()), {})
 
 
-def _converted(name: str, value: Any, default: bool | int | float | str) -> bool | int | float | str:
+def _converted(name: str, value: Any, kind: str) -> bool | int | float | str:
     text = str(value)
-    if isinstance(default, bool) and text.lower() in {"true", "false"}:
+    if kind == "bool" and text.lower() in {"true", "false"}:
         return text.lower() == "true"
-    if isinstance(default, float) and (match := _TIME_SPAN.fullmatch(text)):
+    if kind == "timespan" and (match := _TIME_SPAN.fullmatch(text)):
         days, hours, minutes, seconds = (float(group or 0) for group in match.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    if isinstance(default, int) and not isinstance(default, bool) and text.isdigit():
+    if kind == "int" and text.isdigit():
         return int(text)
-    if isinstance(default, str):
+    if kind == "str":
         return text
     raise NotModelledError(f"the value {value!r} of the setting '{name}'")

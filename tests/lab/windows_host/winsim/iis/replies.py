@@ -34,6 +34,14 @@ async def send(exchange: Exchange, status: int, headers: CIMultiDict[str], body:
     return reply
 
 
+async def again(exchange: Exchange, headers: CIMultiDict[str], body: bytes) -> Reply:
+    """An answer that was given before, headers and all."""
+    reply = Reply(200, CIMultiDict(headers))
+    await begin(exchange, reply)
+    await _finish(exchange.request, reply, body)
+    return reply
+
+
 async def begin(exchange: Exchange, reply: Reply) -> None:
     """Send the status line and the headers: from here on no other answer is possible."""
     exchange.status, exchange.began = reply.status, True

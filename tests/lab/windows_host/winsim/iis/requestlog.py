@@ -6,16 +6,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from ..applicationhost import LOG_FIELDS, LOG_FIELDS_ATTRIBUTE
 from .exchange import Exchange, cooked
 
-# The attributes of <logFile> as the state names them, and IIS 10's defaults.
-FIELDS_ATTRIBUTE = "logFile.logExtFileFlags"
 DIRECTORY_ATTRIBUTE = "logFile.directory"
 DEFAULT_DIRECTORY = r"C:\inetpub\logs\LogFiles"
-DEFAULT_FIELDS = (
-    "Date Time ClientIP UserName ServerIP Method UriStem UriQuery TimeTaken HttpStatus Win32Status "
-    "ServerPort UserAgent HttpSubStatus Referer"
-)
 
 _FIELDS: dict[str, tuple[str, Callable[[Exchange], str]]] = {
     "Date": ("date", lambda _: datetime.now(UTC).strftime("%Y-%m-%d")),
@@ -46,7 +41,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Exchange], str]]] = {
 def write(exchange: Exchange) -> None:
     """One line for a finished request. The query string is in it unless the site's fields leave it out."""
     attributes = {name.lower(): value for name, value in exchange.site.attributes.items()}
-    chosen = attributes.get(FIELDS_ATTRIBUTE.lower(), DEFAULT_FIELDS)
+    chosen = attributes.get(LOG_FIELDS_ATTRIBUTE.lower(), LOG_FIELDS)
     names = chosen if isinstance(chosen, list) else str(chosen).replace(",", " ").split()
     wanted = {str(name).lower() for name in names}
     fields = [field for name, field in _FIELDS.items() if name.lower() in wanted]

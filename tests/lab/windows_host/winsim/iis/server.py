@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from ..machine import REWRITE_DLL
 from ..state import Site, Store
-from . import arr, filtering, httpsys, replies, requestlog, rewrite, static, tls, webconfig
+from . import arr, filtering, httpsys, replies, requestlog, responsecache, rewrite, static, tls, webconfig
 from .errors import AbortedError, ConfigError, HttpSysError, IisError, NotModelledError
 from .exchange import Exchange, cooked, split_target
 
@@ -89,6 +89,7 @@ class _Gateway:
     def __init__(self, store: Store, session: aiohttp.ClientSession) -> None:
         self._store = store
         self._session = session
+        self._cache = responsecache.Cache()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -142,7 +143,7 @@ class _Gateway:
         rewrite.check(exchange)
         outcome = rewrite.apply(exchange)
         if isinstance(outcome, rewrite.Proxied):
-            return await arr.forward(exchange, self._session, outcome.url)
+            return await arr.forward(exchange, self._session, self._cache, outcome.url)
         if isinstance(outcome, rewrite.Redirect):
             headers = CIMultiDict({"Location": outcome.location, "Content-Type": "text/html; charset=UTF-8"})
             body = replies.page("Document Moved", f"This object may be found at {outcome.location}")

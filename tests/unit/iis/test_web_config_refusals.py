@@ -1,0 +1,79 @@
+"""The controller refuses a web.config that IIS would answer with 500.19, before a host sees it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.lab.windows_host.winsim.iis import schema
+from tests.unit.iis.machine import render
+
+PLUGIN = Path(__file__).parents[3] / "ansible" / "plugins" / "filters" / "web_config.py"
+
+
+def _plugin() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("web_config", PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+refusals = _plugin().FilterModule().filters()["web_config_refusals"]
+
+
+def _nested(section: str) -> str:
+    names = section.split("/")
+    return "".join(f"<{name}>" for name in names) + "".join(f"</{name}>" for name in reversed(names))
+
+
+def test_the_deployed_file_is_taken() -> None:
+    assert refusals(render()) == []
+
+
+@pytest.mark.parametrize("section", sorted(schema.LOCKED | schema.APPLICATION_HOST_ONLY))
+def test_a_section_that_iis_locks_is_refused_by_name(section: str) -> None:
+    (said,) = refusals(f"<configuration>\n{_nested(section)}</configuration>")
+    assert said.startswith("line 2: the section ")
+    (inside,) = refusals(f"<configuration>\n<location path='x'>{_nested(section)}</location></configuration>")
+    assert inside == said
+
+
+@pytest.mark.parametrize("section", sorted(schema.SECTIONS))
+def test_a_section_that_a_site_may_set_is_taken(section: str) -> None:
+    assert refusals(f"<configuration>{_nested(section)}</configuration>") == []
+
+
+def test_hsts_belongs_to_the_site_in_applicationhost() -> None:
+    (said,) = refusals(render().replace("<httpProtocol>", "<hsts enabled='true' /><httpProtocol>"))
+    assert "system.webServer/hsts exists in applicationHost.config only" in said
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "told"),
+    [
+        ("</rewrite>", "", "mismatched tag"),
+        ("</configuration>", "", "no element found"),
+        ('<?xml version="1.0"', '\n<?xml version="1.0"', "XML or text declaration not at start"),
+        ('<?xml version="1.0" encoding="UTF-8"?>', "<!DOCTYPE configuration>", "document type"),
+        ('encoding="UTF-8"', 'encoding="klingon"', "encoding"),
+        ("configuration>", "config>", "not with <configuration>"),
+        ("{UNENCODED_URL}", "{UNENCODED_URL}&x=1", "not well-formed"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_with_its_line(find: str, replace: str, told: str) -> None:
+    assert find in render()
+    said = refusals(render().replace(find, replace))
+    assert any(told in line for line in said), said
+    assert all(line.startswith("line ") for line in said)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_taken_or_refused_with_a_reason(text: str) -> None:
+    assert all(line.startswith("line ") for line in refusals(text))
