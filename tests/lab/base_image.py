@@ -43,11 +43,16 @@ def extra_ca_certificates() -> list[Path]:
 
 
 def _pull(client: docker.DockerClient) -> bool:
+    had_it = bool(client.images.list(name=UPSTREAM))
     try:
         image = client.images.pull("debian", f"{SUITE}-slim")
     except (APIError, DockerException):
         return False
-    return bool(image.tag(PLAIN))
+    image.tag(PLAIN)
+    if not had_it:
+        # Ours under one name only, so that taking the last lab down leaves none.
+        client.images.remove(UPSTREAM, noprune=True)
+    return True
 
 
 def _bootstrap(client: docker.DockerClient) -> None:

@@ -210,13 +210,17 @@ def down(names: Names) -> None:
             for reference in image.tags or [image.id]:
                 client.images.remove(reference)
         if not any(LABEL in container.labels for container in client.containers.list(all=True)):
-            for tag in (base_image.BASE, base_image.PLAIN):
+            shared = client.images.list(
+                filters={"label": [f"{key}={value}" for key, value in base_image.SHARED.items()]}
+            )
+            replaced = [image.id for image in shared if not image.tags]
+            for reference in (base_image.BASE, *replaced, base_image.PLAIN):
                 try:
-                    client.images.remove(tag)
+                    client.images.remove(reference)
                 except ImageNotFound:
                     continue
                 except APIError as error:
-                    say(f"{tag} stays: {error.explanation}")
+                    say(f"{reference} stays: {error.explanation}")
     shutil.rmtree(names.build, ignore_errors=True)
     say(f"the lab '{names.lab}' is gone. Docker Engine stays: other work may use it by now.")
 
