@@ -134,10 +134,12 @@ def test_the_roles_page_lists_every_setting_with_its_default(role: Path) -> None
     for option, spec in OPTIONS[role.name].items():
         assert isinstance(spec, dict)
         default = "required" if spec.get("required") else spec["default"]
-        # The variables of a template have to be named, in whatever words; anything else is compared as YAML.
-        taken_from = re.findall(r"{{ (\w+)", str(default))
-        if taken_from:
-            assert [name for name in taken_from if name not in listed[option]] == [], (option, default)
+        # A template's variables have to be named, or the file that it leads to, in whatever words.
+        parts = re.findall(r"{{ (\w+)", str(default))
+        if "role_path" in parts:
+            parts = [str(default).rpartition("/")[2]]
+        if parts:
+            assert [part for part in parts if part not in listed[option]] == [], (option, default)
         else:
             assert yaml.safe_load(listed[option]) == default, option
 
