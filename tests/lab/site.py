@@ -207,13 +207,13 @@ def down(names: Names) -> None:
         _remove_all(client, names)
         for image in _owned(client, names)["images"]:
             # One that a later build replaced has no tag any more.
-            for reference in image.tags or [image.id]:
+            for reference in image.tags or [str(image.id)]:
                 client.images.remove(reference)
         if not any(LABEL in container.labels for container in client.containers.list(all=True)):
             shared = client.images.list(
                 filters={"label": [f"{key}={value}" for key, value in base_image.SHARED.items()]}
             )
-            replaced = [image.id for image in shared if not image.tags]
+            replaced = [str(image.id) for image in shared if not image.tags]
             for reference in (base_image.BASE, *replaced, base_image.PLAIN):
                 try:
                     client.images.remove(reference)
