@@ -1,0 +1,263 @@
+"""What the templates promise, whatever an inventory says: rendered by Ansible's templar, read by a parser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleUndefinedVariable  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.lab.windows_host.winsim.iis import webconfig
+
+from . import nginx, rendering
+from .nginx import Directive
+from .rendering import LEAST
+
+COMFYUI = "compose/comfyui-qwen.yml.j2"
+EDGE = "compose/edge.yml.j2"
+NGINX = "roles/edge_proxy/templates/nginx.conf.j2"
+TOKENS = "roles/edge_proxy/templates/tokens.map.j2"
+WEB_CONFIG = "iis/web.config.j2"
+SITE = {"name": "images.example.org", "backend_port": 8188}
+MEBIBYTE = 1 << 20
+
+
+def comfyui(mode: str = "wsl", **changes: object) -> dict[str, Any]:
+    text = rendering.render(
+        COMFYUI, "comfyui_service", {**LEAST, "gpu_pins": rendering.pins(mode), **changes}
+    )
+    project: dict[str, Any] = yaml.safe_load(text)
+    return project
+
+
+def edge(**changes: object) -> dict[str, Any]:
+    project: dict[str, Any] = yaml.safe_load(rendering.render(EDGE, "edge_proxy", {**LEAST, **changes}))
+    return project
+
+
+def nginx_conf(**changes: object) -> Directive:
+    return nginx.parse(rendering.render(NGINX, "edge_proxy", {**LEAST, **changes})).one("http")
+
+
+def web_config(site: dict[str, Any] | None = None, **changes: object) -> webconfig.WebConfig:
+    text = rendering.render(WEB_CONFIG, "iis_gateway", {**LEAST, **changes}, site={**SITE, **(site or {})})
+    return webconfig.parse(text.encode())
+
+
+def public_server(http: Directive) -> Directive:
+    (server,) = [one for one in http.all("server") if one.all("listen", "8188")]
+    return server
+
+
+class TestComfyuiInCompose:
+    @pytest.fixture(params=["wsl", "native"])
+    def service(self, request: pytest.FixtureRequest) -> dict[str, Any]:
+        found: dict[str, Any] = comfyui(request.param)["services"]["comfyui-qwen"]
+        return found
+
+    def test_it_is_published_on_no_port(self, service: dict[str, Any]) -> None:
+        assert {"ports", "network_mode", "expose"} & set(service) == set()
+
+    def test_it_can_write_only_to_its_mounts_and_gain_nothing(self, service: dict[str, Any]) -> None:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert {"privileged", "cap_add", "user", "devices", "pid", "ipc"} & set(service) == set()
+
+    def test_the_models_are_read_only_and_the_rest_lies_in_the_data_folder(
+        self, service: dict[str, Any]
+    ) -> None:
+        models, *data = service["volumes"]
+        assert models == "/srv/models:/opt/comfyui/models:ro"
+        assert data == [
+            f"/opt/comfystack/data/{one}:/opt/comfyui/{one}" for one in ("input", "output", "temp", "user")
+        ]
+
+    def test_nothing_executable_is_mounted(self, service: dict[str, Any]) -> None:
+        targets = [volume.split(":")[1] for volume in service["volumes"]]
+        assert not [target for target in targets if "custom_nodes" in target or target == "/opt/comfyui"]
+
+    def test_the_image_is_the_built_one(self, service: dict[str, Any]) -> None:
+        assert service["image"] == LEAST["comfyui_image_reference"]
+        assert "build" not in service
+
+    def test_its_log_cannot_fill_the_disk(self, service: dict[str, Any]) -> None:
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+    def test_in_wsl_it_gets_all_cards_and_is_told_which_one_by_uuid(self) -> None:
+        service = comfyui("wsl")["services"]["comfyui-qwen"]
+        assert service["runtime"] == "nvidia"
+        assert "deploy" not in service
+        uuid = rendering.pins("wsl")["comfyui-qwen"]["uuid"]
+        environment = service["environment"]
+        assert environment["NVIDIA_VISIBLE_DEVICES"] == "all"
+        assert (environment["CUDA_DEVICE_ORDER"], environment["CUDA_VISIBLE_DEVICES"]) == ("PCI_BUS_ID", uuid)
+
+    def test_natively_it_gets_the_one_card_alone(self) -> None:
+        service = comfyui("native")["services"]["comfyui-qwen"]
+        assert "runtime" not in service
+        assert "NVIDIA_VISIBLE_DEVICES" not in service["environment"]
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {
+            "driver": "nvidia",
+            "device_ids": [rendering.pins("native")["comfyui-qwen"]["uuid"]],
+            "capabilities": ["gpu"],
+        }
+
+    def test_no_option_of_comfyui_chooses_the_card(self) -> None:
+        # --cuda-device takes an int and overwrites CUDA_VISIBLE_DEVICES.
+        assert not [word for word in comfyui()["services"]["comfyui-qwen"]["command"] if "cuda" in word]
+
+
+class TestTheEdgeInCompose:
+    def test_it_publishes_one_port(self) -> None:
+        assert edge()["services"]["edge"]["ports"] == ["0.0.0.0:8188:8188"]
+        changed = edge(edge_proxy_bind_address="127.0.0.1", site_edge_port=9000)
+        assert changed["services"]["edge"]["ports"] == ["127.0.0.1:9000:8188"]
+
+    def test_it_can_write_nowhere_and_gain_nothing(self) -> None:
+        service = edge()["services"]["edge"]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert [volume.rpartition(":")[2] for volume in service["volumes"]] == ["ro"]
+        assert {"privileged", "cap_add", "network_mode"} & set(service) == set()
+
+    def test_both_projects_are_on_the_one_network_that_neither_owns(self) -> None:
+        for project in (comfyui(site_docker_network="lan"), edge(site_docker_network="lan")):
+            assert project["networks"] == {"lan": {"external": True}}
+            (service,) = project["services"].values()
+            assert service["networks"] == ["lan"]
+
+
+class TestTheEdgesConfiguration:
+    def test_a_request_without_a_token_goes_no_further(self) -> None:
+        root = public_server(nginx_conf()).one("location", "/")
+        # `if` with `return` is decided before proxy_pass, wherever it stands.
+        assert root.one("if", "($client", "=", "-", ")").inside == [Directive(("return", "401"))]
+        assert public_server(nginx_conf()).all("auth_basic") == []
+
+    def test_no_other_place_leads_to_comfyui(self) -> None:
+        http = nginx_conf()
+        assert [one.words for one in http.everything() if one.words[0].endswith("_pass")] == [
+            ("proxy_pass", "http://$backend")
+        ]
+        named = public_server(http).all("location")
+        assert all(one.words[1] == "/" or one.all("internal") for one in named)
+
+    def test_the_token_is_not_handed_on(self) -> None:
+        root = public_server(nginx_conf()).one("location", "/")
+        for header in ("Authorization", "X-API-Key"):
+            assert root.one("proxy_set_header", header).words[2] == ""
+
+    def test_the_public_name_and_the_upgrade_reach_comfyui(self) -> None:
+        root = public_server(nginx_conf()).one("location", "/")
+        assert root.one("proxy_http_version").words[1] == "1.1"
+        assert root.one("proxy_set_header", "Host").words[2] == "$http_host"
+        assert root.one("proxy_set_header", "Upgrade").words[2] == "$http_upgrade"
+        assert root.one("proxy_buffering").words[1] == "off"
+
+    def test_the_log_holds_no_query_string_and_no_token(self) -> None:
+        http = nginx_conf()
+        form = http.one("log_format", "edge").words[2]
+        for leak in ("$request ", '"$request"', "$request_uri", "$args", "$query_string", "$http_", "token"):
+            assert leak not in form
+        logs = [one.words[1:] for one in http.everything() if one.words[0] == "access_log"]
+        assert set(logs) == {("/dev/stdout", "edge"), ("off",)}
+
+    def test_the_health_page_answers_inside_the_container_alone(self) -> None:
+        listening = {one.words[1] for one in nginx_conf().everything() if one.words[0] == "listen"}
+        assert listening == {"8188", "127.0.0.1:8189"}
+
+    def test_the_edge_starts_while_comfyui_is_down(self) -> None:
+        # A name that is written out is resolved once, at the start, and nginx ends where it cannot be.
+        root = public_server(nginx_conf()).one("location", "/")
+        assert root.one("set", "$backend").words[2] == "comfyui-qwen:8188"
+        assert nginx_conf().one("resolver").words[1] == "127.0.0.11"
+
+    def test_each_token_leads_to_its_users_name(self) -> None:
+        tokens = [{"name": "ann", "token": "a" * 32}, {"name": "ben", "token": "b" * 64}]
+        lines = nginx.parse(rendering.render(TOKENS, "edge_proxy", {**LEAST, "edge_proxy_tokens": tokens}))
+        assert [one.words for one in lines.inside] == [("a" * 32, "ann"), ("b" * 64, "ben")]
+
+    def test_a_configuration_that_nginx_could_not_read_is_found(self) -> None:
+        for text in ("server { listen 80;", "}", "listen 80", "server { listen 80 }"):
+            with pytest.raises(ValueError, match=r"inside of|too early"):
+                nginx.parse(text)
+
+
+class TestOneLimitForAll:
+    @settings(max_examples=15, deadline=None)
+    @given(limit=st.integers(min_value=1, max_value=4 << 30))
+    def test_the_upload_limit_is_the_same_at_iis_and_the_edge_and_comfyui_takes_as_much(
+        self, limit: int
+    ) -> None:
+        filtering = web_config(site_max_upload_bytes=limit).section("security/requestFiltering")
+        assert filtering.children["requestLimits"].number("maxAllowedContentLength") == limit
+        assert public_server(nginx_conf(site_max_upload_bytes=limit)).one("client_max_body_size").words[
+            1
+        ] == str(limit)
+        command = comfyui(site_max_upload_bytes=limit)["services"]["comfyui-qwen"]["command"]
+        (size,) = [word.partition("=")[2] for word in command if word.startswith("--max-upload-size=")]
+        assert limit <= float(size) * MEBIBYTE < limit + 0.02 * MEBIBYTE
+
+    @pytest.mark.parametrize(
+        ("seconds", "in_iis"), [(90, "00:01:30"), (3600, "01:00:00"), (90_061, "1.01:01:01")]
+    )
+    def test_the_timeout_is_the_same_at_iis_and_the_edge(self, seconds: int, in_iis: str) -> None:
+        given_ = {**LEAST, "site_proxy_timeout_seconds": seconds}
+        root = public_server(nginx_conf(**given_)).one("location", "/")
+        assert {root.one(f"proxy_{way}_timeout").words[1] for way in ("read", "send")} == {f"{seconds}s"}
+        told = rendering.value("_iis_gateway_server_settings", "iis_gateway", given_)
+        assert [one["value"] for one in told if one["name"] == "timeout"] == [in_iis]
+
+
+class TestTheRulesForIis:
+    def test_they_forward_to_windows_own_loopback(self) -> None:
+        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site={**SITE, "backend_port": 9000})
+        assert 'url="http://127.0.0.1:9000{UNENCODED_URL}"' in text
+        # `localhost` would be tried as IPv6 first.
+        assert "//localhost" not in text
+
+    @pytest.mark.parametrize(("wanted", "rules"), [(True, 3), (False, 2)])
+    def test_https_is_forced_unless_a_site_does_not_want_it(self, wanted: bool, rules: int) -> None:
+        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site={**SITE, "redirect_to_https": wanted})
+        assert text.count("<rule name=") == rules
+        assert ('type="Redirect"' in text) is wanted
+
+    def test_the_longest_query_string_is_the_roles(self) -> None:
+        filtering = web_config(iis_gateway_max_query_string_bytes=4321).section("security/requestFiltering")
+        assert filtering.children["requestLimits"].number("maxQueryString") == 4321
+
+
+def test_apt_reads_the_mirror_and_holds_the_version() -> None:
+    changes = {
+        **LEAST,
+        "nvidia_runtime_repository_url": "http://mirror/nv",
+        "nvidia_runtime_version": "1.21.0-1",
+    }
+    where = "roles/nvidia_runtime/templates/nvidia-container-toolkit"
+    assert "\nURIs: http://mirror/nv/stable/deb/$(ARCH)/\n" in rendering.render(
+        f"{where}.sources.j2", "nvidia_runtime", changes
+    )
+    pinned = rendering.render(f"{where}.pref.j2", "nvidia_runtime", changes)
+    assert "\nPin: version 1.21.0-1\n" in pinned
+    assert "\nPin-Priority: 1001" in pinned
+
+
+@pytest.mark.parametrize(
+    ("template", "role", "missing"),
+    [
+        (COMFYUI, "comfyui_service", "comfyui_service_models_dir"),
+        (EDGE, "edge_proxy", "edge_proxy_reference"),
+        (TOKENS, "edge_proxy", "edge_proxy_tokens"),
+    ],
+)
+def test_a_value_that_nobody_gave_is_an_error_and_not_an_empty_place(
+    template: str, role: str, missing: str
+) -> None:
+    given_ = {name: value for name, value in LEAST.items() if name != missing}
+    with pytest.raises(AnsibleUndefinedVariable, match=missing):
+        rendering.render(template, role, {**given_, "gpu_pins": rendering.pins("wsl")})
