@@ -49,30 +49,36 @@ def _write_if_new(path: Path, text: str) -> None:
         path.write_text(text)
 
 
+def _publish(tree: Path, name: str, room: Path) -> str:
+    """Makes `tree` the bare repository `room`/git/NAME.git of one commit; returns that commit."""
+    bare = room / "git" / f"{name}.git"
+    _git("init", "-q", "-b", "master", folder=tree)
+    _git("add", "-A", folder=tree)
+    _git("commit", "-q", "-m", f"Stand-in for {name}", folder=tree)
+    _git("clone", "-q", "--bare", str(tree), str(bare), folder=room)
+    # nginx serves plain files: git's "dumb" protocol reads these lists.
+    _git("update-server-info", folder=bare)
+    return _git("rev-parse", "HEAD", folder=tree)
+
+
 def serve_sources(mirror: Container, build: Path) -> None:
-    """Puts the ComfyUI simulator on the mirror as a git repository, and its pin into sources.lock.yml."""
-    with tempfile.TemporaryDirectory(prefix="comfystack-git-") as room:
-        tree, bare = Path(room) / "tree", Path(room) / "git" / "ComfyUI.git"
-        shutil.copytree(HERE / "comfyui", tree, ignore=shutil.ignore_patterns("__pycache__", "*_cache"))
-        _git("init", "-q", "-b", "master", folder=tree)
-        _git("add", "-A", folder=tree)
-        _git("commit", "-q", "-m", "The ComfyUI simulator", folder=tree)
-        commit = _git("rev-parse", "HEAD", folder=tree)
-        _git("clone", "-q", "--bare", str(tree), str(bare), folder=Path(room))
-        # nginx serves plain files: git's "dumb" protocol reads these lists.
-        _git("update-server-info", folder=bare)
-        mirror.exec_run(["rm", "-rf", f"{_GIT_FOLDER}/ComfyUI.git"])
-        mirror.exec_run(["mkdir", "-p", _GIT_FOLDER])
-        mirror.put_archive(_GIT_FOLDER, archive((bare, "ComfyUI.git")).getvalue())
-    lock = {
-        "comfyui": {
-            "repository": "http://mirror/git/ComfyUI.git",
-            "commit": commit,
-            "licence": "Apache-2.0",
-            "reason": "the lab's ComfyUI simulator",
-        },
-        "custom_nodes": [],
-    }
+    """Puts the ComfyUI simulator and its node packs on the mirror as git repositories.
+
+    Their pins go into `build`/sources.lock.yml: the entries of the real lock, at other addresses and commits.
+    """
+    lock = yaml.safe_load((ROOT / "comfyui" / "sources.lock.yml").read_text())
+    simulator = HERE / "comfyui"
+    trees = [("ComfyUI", simulator, lock["comfyui"])]
+    trees += [(node["name"], simulator / "packs" / node["name"], node) for node in lock["custom_nodes"]]
+    with tempfile.TemporaryDirectory(prefix="comfystack-git-") as folder:
+        room = Path(folder)
+        for name, source, entry in trees:
+            tree = room / "trees" / name
+            shutil.copytree(source, tree, ignore=shutil.ignore_patterns("packs", "__pycache__", "*_cache"))
+            entry["commit"] = _publish(tree, name, room)
+            entry["repository"] = f"http://mirror/git/{name}.git"
+        mirror.exec_run(["sh", "-c", f"mkdir -p {_GIT_FOLDER} && rm -rf {_GIT_FOLDER}/*"])
+        mirror.put_archive(_GIT_FOLDER, archive((room / "git", ".")).getvalue())
     _write_if_new(build / "sources.lock.yml", yaml.safe_dump(lock, sort_keys=False))
 
 
