@@ -5,7 +5,7 @@ Run by itself (`python -m tests.e2e.engine_view …`), because it may need root 
 usage: engine_view.py owned LAB         what carries the lab's label, by kind
        engine_view.py inspect LAB       `docker inspect` of the lab's containers and images, and the images' history
        engine_view.py logs CONTAINER    a container's whole log
-       engine_view.py maim LAB          a crash: one container killed, one removed, the network gone
+       engine_view.py maim LAB          a crash: two containers killed, one removed, the network gone
        engine_view.py answers           whether the engine answers
 """
 
@@ -50,7 +50,8 @@ def _inspect(client: docker.DockerClient, lab: str) -> list[Any]:
 
 
 def _maim(client: docker.DockerClient, names: Names) -> list[str]:
-    client.containers.get(names.container("windows-host")).kill()
+    for part in ("gpu-host", "windows-host"):
+        client.containers.get(names.container(part)).kill()
     client.containers.get(names.container("mirror")).remove(force=True)
     for network in client.networks.list(names=[f"^{names.network}$"]):
         network.reload()

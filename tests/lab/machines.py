@@ -15,6 +15,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from . import cgroups
 from .console import LabError, say
 from .names import Names
 from .ports import ADDRESS
@@ -155,12 +156,17 @@ def remove(client: docker.DockerClient, names: Names, part: str) -> None:
         container = client.containers.get(names.container(part))
     except NotFound:
         return
-    if container.status == "running" and part == "gpu-host":
-        # The inner engine's cgroups live in the machine's own tree and outlive the container otherwise.
-        container.exec_run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"])
+    inner: list[str] = []
+    if part == "gpu-host":
+        inner = cgroups.inner_containers(client, names.volume("gpu-host-docker"))
+        if container.status == "running":
+            # The inner engine's cgroups live in the machine's own tree and outlive the container otherwise.
+            container.exec_run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"])
     try:
         container.stop(timeout=10)
     except APIError as error:
         if error.status_code != 304:  # already stopped
             raise
     container.remove(force=True, v=True)
+    # After a crash nothing stopped the inner engine in order.
+    cgroups.forget(inner)
