@@ -42,7 +42,9 @@ SETTINGS = {
         ("'NVIDIA GeForce RTX 4090'", "NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3090"),
     ),
     "a-card-that-is-there-twice": Wrong(
-        "gpu_pin_nvidia_smi", "/run/two-of-a-kind", ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id")
+        "gpu_pin_nvidia_smi",
+        "/usr/local/bin/two-of-a-kind",
+        ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id"),
     ),
     "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
     "a-token-that-is-too-short": Wrong(
@@ -58,12 +60,12 @@ def awkward_guest(lab: Lab, deployed: Done) -> Iterator[Lab]:
     smi = f"exec /usr/lib/wsl/lib/nvidia-smi \"$@\" > >(sed 's/NVIDIA GeForce RTX 3080/{TWIN}/')"
     lab.guest(
         "awkward-guest",
-        f"printf '%s\\n' '#!/bin/bash' {json.dumps(smi)} >/run/two-of-a-kind && chmod 755 /run/two-of-a-kind\n"
+        f"printf '%s\\n' '#!/bin/bash' {json.dumps(smi)} >/usr/local/bin/two-of-a-kind && chmod 755 /usr/local/bin/two-of-a-kind\n"
         "systemd-run --unit squatter python3 -m http.server 8199\n"
         "until ss -Hltn 'sport = :8199' | grep -q .; do sleep 0.1; done",
     )
     yield lab
-    lab.guest("guest-as-before", "rm /run/two-of-a-kind; systemctl stop squatter")
+    lab.guest("guest-as-before", "rm /usr/local/bin/two-of-a-kind; systemctl stop squatter")
 
 
 @pytest.fixture
