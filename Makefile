@@ -42,6 +42,12 @@ test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a
 lint: test-tools ## The linters alone
 	@$(BIN)/python -m tests.run lint
 
+# Only what stands on the command line: WSL sets NAME in every shell.
+ANSWERS := NAME PUBLIC_NAME GUEST WINDOWS CARD MODELS
+.PHONY: new-site
+new-site: ## Write the inventory of a new site; asks, or takes NAME= PUBLIC_NAME= GUEST= WINDOWS= CARD= MODELS=
+	@$(PYTHON) ansible/new_site.py $(foreach answer,$(ANSWERS),$(if $(filter command,$(origin $(answer))),'$(answer)=$($(answer))'))
+
 .PHONY: lab-up
 lab-up: tools ## Raise the simulated site
 	@$(BIN)/python -m tests.lab up
