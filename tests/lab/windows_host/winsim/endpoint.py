@@ -60,6 +60,9 @@ class WinRmServer(ThreadingHTTPServer):
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body leave in two writes; Nagle would keep the second until the client has acknowledged the
+    # first, 40 ms later, and one module takes a dozen answers.
+    disable_nagle_algorithm = True
     server: WinRmServer
     # NTLM authenticates a connection, not a request: the context lives as long as the socket.
     _context: Any = None
