@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def awkward_guest(lab: Lab, deployed: Done) -> Iterator[Lab]:
     smi = f"exec /usr/lib/wsl/lib/nvidia-smi \"$@\" > >(sed 's/NVIDIA GeForce RTX 3080/{TWIN}/')"
     lab.guest(
         "awkward-guest",
-        f"printf '%s\\n' '#!/bin/bash' {json.dumps(smi)} >/usr/local/bin/two-of-a-kind && chmod 755 /usr/local/bin/two-of-a-kind\n"
+        f"printf '%s\\n' '#!/bin/bash' {shlex.quote(smi)} >/usr/local/bin/two-of-a-kind && chmod 755 /usr/local/bin/two-of-a-kind\n"
         "systemd-run --unit squatter python3 -m http.server 8199\n"
         "until ss -Hltn 'sport = :8199' | grep -q .; do sleep 0.1; done",
     )
