@@ -20,7 +20,7 @@ from .site import INVENTORY, Lab
 
 SHORT_TOKEN = "too-short-to-be-a-token"  # noqa: S105 - that it is no good is the point
 TWIN = "NVIDIA GeForce RTX 3090"
-LAST_PREFLIGHT_PLAY = "The Windows host can be deployed to"
+TWINS_SMI = "/usr/local/bin/two-of-a-kind"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ SETTINGS = {
     ),
     "a-card-that-is-there-twice": Wrong(
         "gpu_pin_nvidia_smi",
-        "/usr/local/bin/two-of-a-kind",
+        TWINS_SMI,
         ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id"),
     ),
     "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
@@ -61,12 +61,12 @@ def awkward_guest(lab: Lab, deployed: Done) -> Iterator[Lab]:
     smi = f"exec /usr/lib/wsl/lib/nvidia-smi \"$@\" > >(sed 's/NVIDIA GeForce RTX 3080/{TWIN}/')"
     lab.guest(
         "awkward-guest",
-        f"printf '%s\\n' '#!/bin/bash' {shlex.quote(smi)} >/usr/local/bin/two-of-a-kind && chmod 755 /usr/local/bin/two-of-a-kind\n"
+        f"printf '%s\\n' '#!/bin/bash' {shlex.quote(smi)} >{TWINS_SMI}; chmod 755 {TWINS_SMI}\n"
         "systemd-run --unit squatter python3 -m http.server 8199\n"
         "until ss -Hltn 'sport = :8199' | grep -q .; do sleep 0.1; done",
     )
     yield lab
-    lab.guest("guest-as-before", "rm /usr/local/bin/two-of-a-kind; systemctl stop squatter")
+    lab.guest("guest-as-before", f"rm {TWINS_SMI}; systemctl stop squatter")
 
 
 @pytest.fixture
