@@ -20,7 +20,9 @@ from tests.molecule.names import lab_name  # noqa: E402
 
 def main() -> None:
     name = lab_name(os.environ["MOLECULE_SCENARIO_NAME"])
-    document = inventory(name) if (ROOT / "build" / name / "lab.json").exists() else {"_meta": {"hostvars": {}}}
+    document = (
+        inventory(name) if (ROOT / "build" / name / "lab.json").exists() else {"_meta": {"hostvars": {}}}
+    )
     variables = document.setdefault("all", {}).setdefault("vars", {})
     variables.update(lab_name=name, lab_checkout=str(ROOT))
     print(json.dumps(document, indent=2))

@@ -14,9 +14,7 @@ ALL = ("--runtime", "nvidia", "--env", "NVIDIA_VISIBLE_DEVICES=all")
 
 def environment(pin: dict[str, Any]) -> list[str]:
     """The options that give a container what its pin says."""
-    return [
-        word for name, value in pin["environment"].items() for word in ("--env", f"{name}={value}")
-    ]
+    return [word for name, value in pin["environment"].items() for word in ("--env", f"{name}={value}")]
 
 
 def test_a_container_with_the_nvidia_runtime_sees_every_card(guest: Host, probe: Probe) -> None:

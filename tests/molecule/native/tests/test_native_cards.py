@@ -21,7 +21,9 @@ def reservation(pin: dict[str, Any]) -> tuple[str, str]:
     return ("--gpus", f'"device={",".join(pin["device_ids"])}"')
 
 
-def test_the_pinned_card_is_the_only_one_in_its_container(guest: Host, probe: Probe, pin: dict[str, Any]) -> None:
+def test_the_pinned_card_is_the_only_one_in_its_container(
+    guest: Host, probe: Probe, pin: dict[str, Any]
+) -> None:
     everything = guest.check_output("nvidia-smi --query-gpu=uuid --format=csv,noheader").splitlines()
     assert len(everything) == 2
     assert probe.cards(*reservation(pin)) == [pin["uuid"]]

@@ -7,7 +7,7 @@ from testinfra.host import Host
 # Left out: where Ansible puts the module it runs, apt's copy of its own index in another form, and what a
 # running system writes by itself.
 _PLACES = "/etc /home /opt /root /srv /usr /var"
-_LEFT_OUT = ("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp")
+_LEFT_OUT = ("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp")  # noqa: S108
 
 
 def test_the_check_left_every_file_as_it_was(guest: Host) -> None:
