@@ -57,7 +57,7 @@ def test_an_edge_that_lets_everybody_in_is_seen(lab: Lab) -> None:
 
 def test_a_gateway_that_spoils_websockets_is_seen(lab: Lab) -> None:
     shown = lab.windows("web-config", "ansible.windows.slurp", src=WEB_CONFIG)
-    found = re.search(r'"content": "([^"]+)"', shown.output)
+    found = re.search(r"\bcontent: (\S+)", shown.output)
     assert found, shown
     text = base64.b64decode(found[1]).decode()
     line = re.compile(r'\s*<set name="HTTP_SEC_WEBSOCKET_EXTENSIONS" value="" />')
