@@ -15,12 +15,15 @@ from .engine_view import ask
 from .running import REPORTS, Done
 from .site import DEPLOY_SECONDS, LAB_NAME, Lab
 
+HERE = Path(__file__).parent
 # The story, in the order in which an operator lives it.
 ORDER = ("test_deploy", "test_bad_input", "test_guards", "test_down")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: ORDER.index(item.path.stem))
+    ours = [item for item in items if item.path.parent == HERE]
+    others = [item for item in items if item.path.parent != HERE]
+    items[:] = [*others, *sorted(ours, key=lambda item: ORDER.index(item.path.stem))]
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +36,11 @@ def lab() -> Iterator[Lab]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.exit(f"found: another run of these tests in this checkout; it owns the lab {LAB_NAME}")
+            pytest.exit(
+                f"found: another run of these tests in this checkout, which owns the lab {LAB_NAME}\n"
+                "expected: one at a time\nnext step: wait for it, or test in another checkout",
+                returncode=2,
+            )
         made.make("leftovers-removed", "lab-down").ended_well()
         try:
             yield made

@@ -104,6 +104,7 @@ def test_no_secret_is_printed_or_can_be_read_off_the_containers(lab: Lab, deploy
     assert "comfyui-qwen" in places["inspect"]
     assert "nginx" in places["processes"]
     assert "Accepted publickey" in places["journal"]
+    assert lab.secret("token") in lab.guest("secrets-edge", "cat /opt/comfystack/edge/conf/tokens.map")
 
 
 def test_a_second_deploy_changes_nothing(lab: Lab, deployed: Done) -> None:
