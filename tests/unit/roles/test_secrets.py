@@ -40,8 +40,8 @@ class Site:
         if encrypted:
             self._run("ansible-vault", "encrypt", str(self.vault)).check_returncode()
 
-    def deploy(self) -> subprocess.CompletedProcess[str]:
-        return self._run("ansible-playbook", "-i", str(self.inventory), "ansible/site.yml")
+    def deploy(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self._run("ansible-playbook", "-i", str(self.inventory), "ansible/site.yml", *options)
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -79,8 +79,11 @@ def message(done: subprocess.CompletedProcess[str]) -> str:
     return said
 
 
-def test_without_a_vault_it_says_which_secrets_are_missing_and_what_to_type(site: Site) -> None:
-    said = message(site.deploy())
+@pytest.mark.parametrize("options", [[], ["--limit", "windows"]], ids=" ".join)
+def test_without_a_vault_it_says_which_secrets_are_missing_and_what_to_type(
+    site: Site, options: list[str]
+) -> None:
+    said = message(site.deploy(*options))
     assert f"found: no value for {', '.join(sorted(GOOD))}" in said
     assert "studio/group_vars/vault.example.yml" in said
     assert "`ansible-vault encrypt " in said
