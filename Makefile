@@ -38,6 +38,10 @@ verify: tools ## Prove the deployment: card, health, ports, public URL, one edit
 test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a lab end to end
 	@$(BIN)/python -m tests.run
 
+.PHONY: molecule
+molecule: test-tools ## The role scenarios alone (SCENARIO=native for one)
+	@$(BIN)/python -m tests.molecule.run $(SCENARIO)
+
 .PHONY: lint
 lint: test-tools ## The linters alone
 	@$(BIN)/python -m tests.run lint

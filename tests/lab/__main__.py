@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def _through_sudo() -> None:
         return
     command = engine.as_root([sys.executable, "-m", "tests.lab", *sys.argv[1:]])
     keep = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("LAB_")]
+    asking = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode != 0
+    if asking and not sys.stdin.isatty():
+        raise LabError(
+            found="an ordinary user, no Docker that answers, and a sudo that asks for a password without a terminal",
+            expected="root, membership of the group 'docker', or sudo with a terminal to ask on",
+            next_step="run the same command in a terminal, or as root",
+        )
     say("root is needed for Docker Engine: going through sudo")
     os.chdir(ROOT)
     os.execvp(command[0], [command[0], *keep, *command[1:]])  # noqa: S606
