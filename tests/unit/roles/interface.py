@@ -173,3 +173,9 @@ def notified(role: Role) -> set[str]:
         notify = task.get("notify", [])
         names |= {notify} if isinstance(notify, str) else set(notify)
     return names
+
+
+def answers_to(handler: dict[str, Any]) -> set[str]:
+    """The names under which a handler can be called: its own, and the topics that it listens to."""
+    listen = handler.get("listen", [])
+    return {str(handler["name"]), *([listen] if isinstance(listen, str) else listen)}
