@@ -38,7 +38,9 @@ def main(path: Path) -> int:
     print(f"Token: {access['token_file']}")
     print(f"Facts for scripts: {path}")
     print(f"\nTry it:\n  {curl(access)}")
-    print(f"  build/venv/bin/comfystack edit photo.jpg --prompt 'make it winter' --out winter.png --access {path}")
+    print(
+        f"  build/venv/bin/comfystack edit photo.jpg --prompt 'make it winter' --out winter.png --access {path}"
+    )
     return 0
 
 
