@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 INVENTORY ?= inventories/lab
 LAB_NAME ?= lab
 PYTHON ?= python3
+# Not empty: `make deploy` shows what it would change, and changes nothing.
+CHECK ?=
 
 LAB := $(filter lab,$(notdir $(patsubst %/,%,$(INVENTORY))))
 # Folder of what is generated: the lab's own name, or the inventory's.
@@ -25,10 +27,17 @@ help: ## Print this menu
 	@echo "Settings: INVENTORY=$(INVENTORY) LAB_NAME=$(LAB_NAME)"
 
 .PHONY: deploy
-deploy: $(if $(LAB),lab-up,tools) ## Install what is needed, deploy, verify, and say how to get in
-	ansible-playbook -i $(INVENTORY) ansible/site.yml
+deploy: tools ## Install what is needed, deploy, verify, say how to get in; with CHECK=1 only show what would change
+	@$(BIN)/python ansible/deploy_lock.py 'build/$(SITE)' $(MAKE) locked-deploy
+
+# Under the site's lock, so that two at once do not work on one site.
+.PHONY: locked-deploy
+locked-deploy: $(if $(LAB),lab-up)
+	ansible-playbook -i $(INVENTORY) ansible/site.yml $(if $(CHECK),--check --diff)
+ifeq ($(CHECK),)
 	@$(MAKE) verify
 	@$(BIN)/python ansible/access.py build/$(SITE)/access.json
+endif
 
 .PHONY: verify
 verify: tools ## Prove the deployment: card, health, ports, public URL, one edited image
@@ -67,6 +76,10 @@ lab-status: tools ## Show what of it stands
 .PHONY: lab-reset
 lab-reset: tools ## Take it down and raise it afresh
 	@$(BIN)/python -m tests.lab reset
+
+.PHONY: clean
+clean: ## Remove build/, everything that was generated
+	@$(PYTHON) ansible/clean.py
 
 .PHONY: tools
 tools: build/venv/.deploy
