@@ -26,7 +26,7 @@ API = DOCS / "api-reference.md"
 SPEAKERS = (
     "ansible/install-tools",
     "ansible/*.py",
-    "ansible/*.yml",
+    "ansible/**/*.yml",
     "ansible/plugins/**/*.py",
     "comfyui/client/comfystack/*.py",
     "iis/powershell/*.ps1",
