@@ -24,8 +24,6 @@ def left_out_by_check(result: dict[str, Any], conditions: list[Any]) -> bool:
     """Whether check mode is why a task was skipped. `conditions`: its `when`, for a result that does not say."""
     if "false_condition" in result:
         return _ASKED in str(result["false_condition"])
-    if "results" in result:
-        return any(left_out_by_check(item, conditions) for item in result["results"] if item.get("skipped"))
     if "check mode" in str(result.get("msg", "")):
         return True
     # A censored result keeps its reason to itself.
@@ -85,6 +83,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible ships no ty
         self._ending = None
         if left_out_by_check(result.result, result.task.when):
             self.unforeseen.append((result.host.get_name(), result.task.get_name()))
+
+    def v2_runner_item_on_skipped(self, result: Any) -> None:
+        self.v2_runner_on_skipped(result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._settle()
