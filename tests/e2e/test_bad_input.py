@@ -23,6 +23,8 @@ from .site import INVENTORY, Lab
 SHORT_TOKEN = "too-short-to-be-a-token"  # noqa: S105 - that it is no good is the point
 TWIN = "NVIDIA GeForce RTX 3090"
 TWINS_SMI = "/usr/local/bin/two-of-a-kind"
+VAE = "vae/qwen_image_vae.safetensors"
+LORA = "loras/Qwen-Image-Edit-2509-Lightning-4steps-V1.0-bf16.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,29 @@ class Wrong:
         return "-e", json.dumps({self.variable: self.value})
 
 
-SETTINGS = {
+ALONE = {
+    "a-card-that-is-there-twice": Wrong(
+        "gpu_pin_nvidia_smi", TWINS_SMI, ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id")
+    ),
+    # A role's own conditions are not looked at on settings of a wrong form.
+    "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
+}
+TOGETHER = {
     "a-card-that-is-not-there": Wrong(
         "gpu_pin_services",
         {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 4090"}},
         ("'NVIDIA GeForce RTX 4090'", "NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3090"),
     ),
-    "a-card-that-is-there-twice": Wrong(
-        "gpu_pin_nvidia_smi",
-        TWINS_SMI,
-        ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id"),
-    ),
-    "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
     "a-token-that-is-too-short": Wrong(
         "edge_proxy_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
     ),
     "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
+}
+# What is wrong on the hosts.
+ALSO = {
+    "a-model-that-is-missing": (f"no file at /srv/models/{VAE}",),
+    "a-model-that-is-cut-short": (f"100 bytes at /srv/models/{LORA}",),
+    "a-wrong-windows-password": ("credentials were rejected", "ansible_password", "windows-host"),
 }
 
 
@@ -74,7 +83,11 @@ def awkward_guest(lab: Lab, deployed: Done) -> Iterator[Lab]:
 @pytest.fixture
 def inventory(lab: Lab, deployed: Done, tmp_path: Path) -> Path:
     """The lab's inventory as a folder whose settings a test may spoil."""
-    folder = tmp_path / "inventory"
+    return copy_of_the_inventory(tmp_path)
+
+
+def copy_of_the_inventory(room: Path) -> Path:
+    folder = room / "inventory"
     shutil.copytree(ROOT / INVENTORY / "group_vars", folder / "group_vars")
     (folder / "lab.py").symlink_to(ROOT / INVENTORY / "lab.py")
     return folder
@@ -107,39 +120,41 @@ def refused_before_any_change(done: Done, *words: str) -> None:
     assert not acting & begun
 
 
-@pytest.mark.parametrize("case", SETTINGS)
+@pytest.mark.parametrize("case", ALONE)
 def test_a_wrong_setting_is_refused_before_anything_is_changed(awkward_guest: Lab, case: str) -> None:
-    wrong = SETTINGS[case]
-    done = awkward_guest.play(case, *wrong.arguments)
-    refused_before_any_change(done, *wrong.words)
-    assert SHORT_TOKEN not in done.output, "a token is printed, and it may be in use"
+    wrong = ALONE[case]
+    refused_before_any_change(awkward_guest.play(case, *wrong.arguments), *wrong.words)
+
+
+@pytest.fixture(scope="module")
+def all_at_once(awkward_guest: Lab, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """A deployment with every wrong thing of TOGETHER and ALSO."""
+    inventory = copy_of_the_inventory(tmp_path_factory.mktemp("all"))
+    spoil(inventory / "group_vars" / "windows_hosts.yml", "ansible_password", "not-the-password")
+    spoilt = f"cp -a /srv/models /srv/whole; cd /srv/models; rm {VAE}; truncate -s 100 {LORA}"
+    awkward_guest.guest("models-spoilt", spoilt)
+    try:
+        settings = [word for wrong in TOGETHER.values() for word in wrong.arguments]
+        return awkward_guest.play("all-at-once", *settings, inventory=str(inventory))
+    finally:
+        awkward_guest.guest("models-whole", "cp -a /srv/whole/. /srv/models/ && rm -r /srv/whole")
+
+
+@pytest.mark.parametrize("case", [*TOGETHER, *ALSO])
+def test_what_is_wrong_on_any_host_is_told_at_once(all_at_once: Done, case: str) -> None:
+    """So that one more attempt is enough, and not one for each mistake."""
+    words = TOGETHER[case].words if case in TOGETHER else ALSO[case]
+    refused_before_any_change(all_at_once, *words)
+
+
+def test_a_token_is_not_printed_even_where_it_is_refused(all_at_once: Done) -> None:
+    assert SHORT_TOKEN not in all_at_once.output
 
 
 def test_a_setting_that_is_missing_is_named(lab: Lab, inventory: Path) -> None:
     spoil(inventory / "group_vars" / "gpu_hosts.yml", "comfyui_service_models_dir", None)
     done = lab.play("missing-setting", inventory=str(inventory))
     refused_before_any_change(done, "comfyui_service_models_dir", str(inventory))
-
-
-def test_a_wrong_windows_password_is_called_by_its_name(lab: Lab, inventory: Path) -> None:
-    spoil(inventory / "group_vars" / "windows_hosts.yml", "ansible_password", "not-the-password")
-    done = lab.play("wrong-windows-password", inventory=str(inventory))
-    refused_before_any_change(done, "credentials were rejected", "ansible_password", "windows-host")
-
-
-def test_model_files_that_are_missing_or_cut_short_are_named(lab: Lab, deployed: Done) -> None:
-    vae, lora = (
-        "vae/qwen_image_vae.safetensors",
-        "loras/Qwen-Image-Edit-2509-Lightning-4steps-V1.0-bf16.safetensors",
-    )
-    lab.guest(
-        "models-spoilt", f"cp -a /srv/models /srv/whole; cd /srv/models; rm {vae}; truncate -s 100 {lora}"
-    )
-    try:
-        done = lab.play("spoilt-models")
-    finally:
-        lab.guest("models-whole", "cp -a /srv/whole/. /srv/models/ && rm -r /srv/whole")
-    refused_before_any_change(done, f"no file at /srv/models/{vae}", f"100 bytes at /srv/models/{lora}")
 
 
 def test_a_lab_that_is_not_raised_is_no_site_without_hosts(lab: Lab) -> None:
