@@ -1,6 +1,8 @@
 """The molecule scenarios, one after the other, on labs of their own that are gone afterwards.
 
 usage: python -m tests.molecule.run [SCENARIO…]     without a name, all of them
+
+All of them together must have executed every task and every handler of the roles.
 """
 
 from __future__ import annotations
@@ -12,9 +14,15 @@ import sys
 import time
 from pathlib import Path
 
+from . import executed
 from .names import HERE, ROOT, lab_name, scenarios
 
 BUILD = ROOT / "build" / "molecule"
+
+
+def record(scenario: str) -> Path:
+    """Where the callback writes what the scenario executed."""
+    return BUILD / f"{scenario}.executed"
 
 
 def environment(scenario: str) -> dict[str, str]:
@@ -29,6 +37,7 @@ def environment(scenario: str) -> dict[str, str]:
         "MOLECULE_GLOB": f"molecule/{scenario}/molecule.yml",
         # Frames around Ansible's output break its lines.
         "MOLECULE_COMMAND_BORDERS": "false",
+        "COMFYSTACK_EXECUTED": str(record(scenario)),
     }
 
 
@@ -46,6 +55,7 @@ def run(names: list[str]) -> dict[str, tuple[bool, float]]:
         for name in names:
             begin = time.monotonic()
             print(f"\n=== molecule: {name} (LAB_NAME={lab_name(name)})", flush=True)
+            record(name).unlink(missing_ok=True)
             # The labs go together at the end: the images that they share would be built anew for each.
             passed = molecule("destroy", name) and molecule("test", name, "--destroy", "never")
             results[name] = passed, time.monotonic() - begin
@@ -71,7 +81,14 @@ def main(wanted: list[str]) -> int:
     print("\n=== molecule: summary")
     for name, (passed, seconds) in results.items():
         print(f"{name:14} {'passed' if passed else 'FAILED'} {seconds:7.1f} s")
-    return 0 if all(passed for passed, _ in results.values()) else 1
+    passed = all(passed for passed, _ in results.values())
+    if passed and not wanted:
+        try:
+            passed, words = executed.report(ROOT / "roles", [record(name) for name in results])
+        except executed.CountError as error:
+            passed, words = False, str(error)
+        print(words)
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":
