@@ -44,6 +44,7 @@ ALONE = {
     "a-card-that-is-there-twice": Wrong(
         "gpu_pin_nvidia_smi", TWINS_SMI, ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id")
     ),
+    "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
     # A role's own conditions are not looked at on settings of a wrong form.
     "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
 }
@@ -56,7 +57,6 @@ TOGETHER = {
     "a-token-that-is-too-short": Wrong(
         "edge_proxy_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
     ),
-    "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
 }
 # What is wrong on the hosts.
 ALSO = {
@@ -143,8 +143,11 @@ def all_at_once(awkward_guest: Lab, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.mark.parametrize("case", [*TOGETHER, *ALSO])
 def test_what_is_wrong_on_any_host_is_told_at_once(all_at_once: Done, case: str) -> None:
     """So that one more attempt is enough, and not one for each mistake."""
+    refused_before_any_change(all_at_once)
+    summary = all_at_once.output.rpartition("Nothing was changed.")[2]
     words = TOGETHER[case].words if case in TOGETHER else ALSO[case]
-    refused_before_any_change(all_at_once, *words)
+    missing = [word for word in words if word not in summary]
+    assert not missing, f"the summary says nothing of {missing}: {all_at_once}"
 
 
 def test_a_token_is_not_printed_even_where_it_is_refused(all_at_once: Done) -> None:
