@@ -34,6 +34,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("yamllint", ("yamllint", "--strict", ".")),
         Step("ansible-lint", ("ansible-lint", "--offline", "--profile", "production")),
         Step("syntax", ("ansible-playbook", "--syntax-check", "-i", "localhost,", "ansible/site.yml")),
+        Step("secrets", ("python", "-m", "tests.secret_scan")),
     ),
     "unit": (Step("unit", ("pytest", "tests/unit"), counts=True),),
     "contract": (Step("contract", ("pytest", "tests/contract"), counts=True),),
