@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.lab.windows_host.winsim.state import AppPool
 from tests.unit.iis.machine import VARIABLES, healthy
 
-from .machine import SITE, Played, Windows, new_windows, play
+from .machine import SITE, USER, Played, Windows, new_windows, play
 from .story import ROLES, SHOP, Story
 
 
@@ -60,6 +61,15 @@ class TestTheFirstRun:
         assert state.firewall_rules["Shop"] == {"LocalPorts": "8443"}
 
 
+# Our own passage, Ansible's, and a folder that is none of our business.
+LEFT = ("comfystack.x1y2", "ansible-tmp-1700000000.0-1", "somebody-elses")
+
+
+def temporary(machine: Windows) -> Path:
+    """The temporary folder of the account that Ansible uses."""
+    return machine.drive("c", "Users", USER, "AppData", "Local", "Temp")
+
+
 @dataclass(frozen=True)
 class Later:
     """Several copies of one machine, played on at once: each one's name, its memory before, its machine."""
@@ -89,19 +99,32 @@ def play_on(
 @pytest.fixture(scope="module")
 def later(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Later]:
     folder = tmp_path_factory.mktemp("later")
-    same, wrong, renewed = (story.machine.copy(folder / name) for name in ("same", "wrong", "renewed"))
+    same, wrong, renewed, interrupted = (
+        story.machine.copy(folder / name) for name in ("same", "wrong", "renewed", "interrupted")
+    )
     for machine in (wrong, renewed):
         machine.issue_site_certificate(SITE)
+    for left in LEFT:
+        (temporary(interrupted) / left).mkdir(parents=True)
+        (temporary(interrupted) / left / "site.pfx").write_bytes(b"a key")
     yield from play_on(
         {
             "same": (same, {}),
             "wrong": (wrong, {"iis_gateway_certificate_password": "wrong-one"}),
             "renewed": (renewed, {}),
+            "interrupted": (interrupted, {}),
         }
     )
 
 
 class TestLaterRuns:
+    def test_what_an_interrupted_run_left_of_a_certificate_is_gone(self, later: Later) -> None:
+        assert later.played.count("failed", "interrupted") == 0, later.played.about("interrupted")
+        left = temporary(later.machines["interrupted"])
+        full = {path.name for path in left.iterdir() if any(path.iterdir())}
+        assert full == {"somebody-elses"}
+        assert not list(left.glob("comfystack.*"))
+
     def test_after_a_restart_of_the_machine_nothing_is_left_to_change(self, later: Later) -> None:
         assert later.played.count("failed", "same") == 0, later.played.about("same")
         assert later.played.count("changed", "same") == 0, later.played.about("same")

@@ -6,8 +6,10 @@ A model is correct for one text of its script only: scripts.py ties the two toge
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from .applicationhost import (
@@ -18,6 +20,7 @@ from .applicationhost import (
     read_setting,
     show,
 )
+from .environment import variables
 from .state import PortProxy
 
 if TYPE_CHECKING:
@@ -103,6 +106,34 @@ def remove_site_log_field(run: ScriptRun, parameters: dict[str, Any]) -> None:
         run.changed = True
     run.difference = {"before": {"logged": logged}, "after": {"logged": wanted}}
     run.result = {"logged": wanted}
+
+
+def remove_leftover(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    for name in ("Prefix", "PrefixUnlessEmpty"):
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", parameters[name]):
+            raise ScriptError(
+                f"Cannot validate argument on parameter '{name}': {parameters[name]!r} does not match the pattern."
+            )
+    ours, ansibles = parameters["Prefix"].lower(), parameters["PrefixUnlessEmpty"].lower()
+    temp = run.machine.path("%TEMP%")
+    shown = PureWindowsPath(variables(run.machine.user)["TEMP"])
+    folders = sorted(path for path in temp.iterdir() if path.is_dir()) if temp.is_dir() else []
+    left = [
+        path
+        for path in folders
+        if (
+            any(path.iterdir())
+            if path.name.lower().startswith(ansibles)
+            else path.name.lower().startswith(ours)
+        )
+    ]
+    removed = [str(shown / path.name) for path in left]
+    if not run.machine.check:
+        for path in left:
+            shutil.rmtree(path)
+    run.changed = bool(removed)
+    run.difference = {"before": {"folders": removed}, "after": {"folders": []}}
+    run.result = {"removed": removed}
 
 
 def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:

@@ -48,6 +48,11 @@ SCRIPTS: dict[str, Script] = {
         models.remove_site_log_field,
         ("Site", "Fields"),
     ),
+    "f928a21985b1da9f1b9fe85c586e45e15d08ec232908c377110bacfd651b71a9": Script(
+        "iis/powershell/Remove-Leftover.ps1",
+        models.remove_leftover,
+        ("Prefix", "PrefixUnlessEmpty"),
+    ),
     "409559e69bc19a0f91f18fe75718b7384b437352c47da9f4e4a039e22f7c6d07": Script(
         "roles/wsl_host/files/Get-WslGuest.ps1",
         models.get_wsl_guest,
