@@ -1,16 +1,26 @@
-"""A check tells what it would change, and changes nothing."""
+"""A check tells what it would change, and changes nothing, on whichever hosts the scenario has."""
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
+import pytest
 from testinfra.host import Host
 
+from tests.molecule.names import ROOT, lab_name
+from tests.molecule.windows_state import digest
+
+BUILD = ROOT / "build" / lab_name(os.environ["MOLECULE_SCENARIO_NAME"])
+PARTS = json.loads((BUILD / "lab.json").read_text())["parts"]
 # Left out: where Ansible puts the module it runs, apt's copy of its own index in another form, and what a
 # running system writes by itself.
 _PLACES = "/etc /home /opt /root /srv /usr /var"
 _LEFT_OUT = ("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp")  # noqa: S108
 
 
-def test_the_check_left_every_file_as_it_was(guest: Host) -> None:
+def on_the_guest(guest: Host, _lab: Path) -> None:
     assert guest.file("/run/before-check").exists
     left_out = " -o ".join(f"-path '{path}'" for path in _LEFT_OUT)
     changed = guest.check_output(
@@ -19,3 +29,15 @@ def test_the_check_left_every_file_as_it_was(guest: Host) -> None:
     # A folder in which one of these was made is newer too.
     parents = ("/home/siteadmin", "/root", "/var/cache")
     assert [path for path in changed.splitlines() if path not in parents] == []
+
+
+def on_windows(_guest: Host, lab: Path) -> None:
+    assert digest(lab.name) == (lab / "windows-before-check").read_text().strip()
+
+
+LOOKS = {"gpu-host": on_the_guest, "windows-host": on_windows}
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part in LOOKS])
+def test_the_check_left_every_host_as_it_was(guest: Host, lab: Path, part: str) -> None:
+    LOOKS[part](guest, lab)
