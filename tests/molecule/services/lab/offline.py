@@ -1,8 +1,8 @@
 """`python -m tests.molecule.services.lab.offline BUILD`: sources as a site without the internet has them.
 
-Writes two files into the lab's folder BUILD, beside its sources.lock.yml. ComfyUI-GGUF.bundle: that node as one file of
-git's, with the requirements.txt that the lab's own stand-in does without. offline.lock.yml: the same lock, at addresses
-that answer nobody.
+Writes two files into the lab's folder BUILD, beside its sources.lock.yml. ComfyUI-GGUF.git.tar: that node's repository,
+with the requirements.txt that the lab's own stand-in does without. offline.lock.yml: the same lock, at addresses that
+answer nobody.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -28,22 +29,24 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def bundle(target: Path) -> str:
-    """Makes the node's bundle at `target`; returns its one commit."""
+def pack(target: Path) -> str:
+    """Packs the node's bare repository as the tar file `target`; returns its one commit."""
     with tempfile.TemporaryDirectory(prefix="comfystack-node-") as folder:
-        tree = Path(folder) / NODE
+        tree, bare = Path(folder) / NODE, Path(folder) / f"{NODE}.git"
         shutil.copytree(PACK, tree)
         # What ComfyUI's stand-in needs anyway: nothing more is downloaded for it.
         shutil.copy(REQUIREMENTS, tree / "requirements.txt")
         _git(tree, "init", "--quiet", "--initial-branch", "master")
         _git(tree, "add", "--all")
         _git(tree, "commit", "--quiet", "--message", f"Stand-in for {NODE}")
-        _git(tree, "bundle", "create", "--quiet", str(target), "HEAD", "master")
+        _git(tree, "clone", "--quiet", "--bare", "--template=", str(tree), str(bare))
+        with tarfile.open(target, "w") as tar:
+            tar.add(bare, bare.name)
         return _git(tree, "rev-parse", "HEAD")
 
 
 def main(build: Path) -> None:
-    commit = bundle(build / f"{NODE}.bundle")
+    commit = pack(build / f"{NODE}.git.tar")
     lock = yaml.safe_load((build / "sources.lock.yml").read_text())
     lock["comfyui"]["repository"] = "https://sources.invalid/ComfyUI.git"
     for node in lock["custom_nodes"]:

@@ -58,11 +58,11 @@ def test_comfyui_computes_on_the_pinned_card(stats: dict[str, Any]) -> None:
     assert "NVIDIA GeForce RTX 3090" in names[0]
 
 
-def test_nodes_come_from_the_mirror_and_from_a_file_of_the_guest(guest: Host) -> None:
+def test_nodes_come_from_the_mirror_and_from_a_clone_on_the_guest(guest: Host) -> None:
     nodes = guest.check_output("docker exec comfyui-qwen ls custom_nodes").split()
     assert {"ComfyUI-GGUF", "ComfyUI-QwenImageWanBridge"} <= set(nodes)
-    lock = guest.file("/opt/comfystack/comfyui-image/requirements/ComfyUI-GGUF.txt")
-    assert lock.exists, "the node's own requirements are installed with it"
+    requirements = guest.file("/opt/comfystack/comfyui-image/requirements/ComfyUI-GGUF.txt")
+    assert requirements.exists, "the node's own requirements are installed with it"
 
 
 def test_both_containers_are_healthy_and_only_the_edge_has_a_port(guest: Host) -> None:
