@@ -168,6 +168,8 @@ class TestTheEdgesConfiguration:
             assert leak not in form
         logs = [one.words[1:] for one in http.everything() if one.words[0] == "access_log"]
         assert set(logs) == {("/dev/stdout", "edge"), ("off",)}
+        # A message of the error log about a request always has the whole address.
+        assert http.one("error_log").words[1:] == ("stderr", "emerg")
 
     def test_the_health_page_answers_inside_the_container_alone(self) -> None:
         listening = {one.words[1] for one in nginx_conf().everything() if one.words[0] == "listen"}
