@@ -11,14 +11,16 @@ import pytest
 
 from tests.lab.names import Names
 
+from .cgroups import cgroups_of
 from .engine_view import ask
 from .running import REPORTS, Done
 from .site import DEPLOY_SECONDS, LAB_NAME, Lab
 
 HERE = Path(__file__).parent
-# The story, in the order in which an operator lives it; a file that is not named here comes before the end.
-ORDER = ("test_deploy", "test_bad_input", "test_guards")
-END = "test_down"
+# The story, in the order in which an operator lives it; a file that is not named here comes between.
+ORDER = ("test_deploy", "test_bad_input", "test_guards", "test_going_back")
+# After everything else, because a crash costs the site what was deployed to it.
+LAST = ("test_crash", "test_check", "test_interruption", "test_drift", "test_down")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _place(item: pytest.Item) -> int:
     stem = item.path.stem
-    return ORDER.index(stem) if stem in ORDER else len(ORDER) + (stem == END)
+    if stem in LAST:
+        return len(ORDER) + 1 + LAST.index(stem)
+    return ORDER.index(stem) if stem in ORDER else len(ORDER)
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,23 @@ def lab() -> Iterator[Lab]:
 def deployed(lab: Lab) -> Done:
     """The first `make deploy` in this lab."""
     return lab.make("deploy", "deploy", seconds=DEPLOY_SECONDS).ended_well()
+
+
+@pytest.fixture(scope="session")
+def fresh(lab: Lab) -> Lab:
+    """A lab to which nothing was deployed yet: as it stands after a crash, or raised anew."""
+    if not (lab.build / "lab.json").exists() or "none" not in lab.guest(
+        "is-fresh", "command -v docker || echo none"
+    ):
+        lab.make("fresh", "lab-reset", seconds=DEPLOY_SECONDS).ended_well()
+    return lab
+
+
+@pytest.fixture(scope="session")
+def container_ids(lab: Lab, deployed: Done) -> list[str]:
+    """Full ids of the lab's containers and of those that its guest's own engine runs, while all of them run."""
+    inner = lab.guest("inner-containers", "docker ps -q --no-trunc").split()
+    assert len(inner) == 2, inner
+    outer = ask("owned", lab.names.lab)["containers"].values()
+    assert cgroups_of(inner), "an engine without cgroups? Then looking for them later proves nothing"
+    return [*outer, *inner]

@@ -5,15 +5,21 @@ Run by itself (`python -m tests.e2e.engine_view …`), because it may need root 
 usage: engine_view.py owned LAB         what carries the lab's label, by kind
        engine_view.py inspect LAB       `docker inspect` of the lab's containers and images, and the images' history
        engine_view.py logs CONTAINER    a container's whole log
+       engine_view.py files CONTAINER FOLDER...    path -> content in Base64 of the files in these folders
+       engine_view.py files CONTAINER FOLDER   SHA-256 and path of every file in a folder of a container
        engine_view.py maim LAB          a crash: two containers killed, one removed, the network gone
        engine_view.py answers           whether the engine answers
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import subprocess
 import sys
+import tarfile
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker
@@ -49,6 +55,19 @@ def _inspect(client: docker.DockerClient, lab: str) -> list[Any]:
     return [part.attrs for part in [*containers, *images]] + [image.history() for image in images]
 
 
+def _files(client: docker.DockerClient, container: str, *folders: str) -> dict[str, str]:
+    found = {}
+    for folder in folders:
+        stream, _ = client.containers.get(container).get_archive(folder)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    path = PurePosixPath(folder).parent / member.name
+                    found[str(path)] = base64.b64encode(content.read()).decode()
+    return found
+
+
 def _maim(client: docker.DockerClient, names: Names) -> list[str]:
     for part in ("gpu-host", "windows-host"):
         client.containers.get(names.container(part)).kill()
@@ -72,6 +91,14 @@ def main(action: str, *arguments: str) -> int:
         answer = _inspect(client, *arguments)
     elif action == "logs":
         answer = client.containers.get(*arguments).logs().decode(errors="replace")
+    elif action == "files":
+        container, folder = arguments
+        command = ["find", folder, "-type", "f", "-exec", "sha256sum", "{}", "+"]
+        found = client.containers.get(container).exec_run(command).output
+        assert isinstance(found, bytes)
+        answer = sorted(found.decode().splitlines())
+    elif action == "files":
+        answer = _files(client, *arguments)
     elif action == "maim":
         answer = _maim(client, Names(*arguments))
     else:

@@ -1,39 +1,10 @@
-"""What stands can be brought back after a crash, and taken down without a trace."""
+"""What stands can be taken down without a trace."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
+from .cgroups import cgroups_of
 from .engine_view import ask
-from .running import Done
-from .site import DEPLOY_SECONDS, Lab
-
-CGROUPS = Path("/sys/fs/cgroup")
-
-
-@pytest.fixture(scope="module")
-def container_ids(lab: Lab, deployed: Done) -> list[str]:
-    """Full ids of the lab's containers and of those that its guest's own engine runs, while all of them run."""
-    inner = lab.guest("inner-containers", "docker ps -q --no-trunc").split()
-    assert len(inner) == 2, inner
-    outer = ask("owned", lab.names.lab)["containers"].values()
-    assert cgroups_of(inner), "an engine without cgroups? Then looking for them later proves nothing"
-    return [*outer, *inner]
-
-
-def cgroups_of(containers: list[str]) -> list[str]:
-    return [str(path) for path in CGROUPS.rglob("*") if any(name in path.name for name in containers)]
-
-
-def test_leftovers_of_a_crash_do_not_stop_the_next_lab(lab: Lab, container_ids: list[str]) -> None:
-    still_running = ask("maim", lab.names.lab)
-    assert still_running == [lab.names.container("registry")]
-    (lab.build / "lab.json").unlink()
-    lab.make("up-after-crash", "lab-up", seconds=DEPLOY_SECONDS).ended_well()
-    status = lab.make("status", "lab-status").ended_well()
-    assert status.output.count("running") == 4, status
+from .site import Lab
 
 
 def test_taking_the_lab_down_leaves_nothing_of_it(lab: Lab, container_ids: list[str]) -> None:
