@@ -23,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--access", required=True, type=Path, help="access.json of that deployment")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Ends the run before it begins, and before it writes a report, where nothing was deployed."""
+    path: Path = config.getoption("--access")
+    if not path.exists():
+        raise pytest.UsageError(f"found: no {path}\nexpected: a finished deployment\nnext step: make deploy")
+
+
 @dataclass(frozen=True)
 class Access:
     """How to get in, as the deployment wrote it. `address` and `port` are where the TCP connection goes."""
@@ -44,10 +51,6 @@ class Access:
 @pytest.fixture(scope="session")
 def access(pytestconfig: pytest.Config) -> Access:
     path: Path = pytestconfig.getoption("--access")
-    if not path.exists():
-        pytest.exit(
-            f"found: no {path}\nexpected: a finished deployment\nnext step: make deploy", returncode=2
-        )
     document = json.loads(path.read_text())
     token = Path(document["token_file"])
     if not token.exists():
