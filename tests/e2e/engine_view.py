@@ -5,7 +5,7 @@ Run by itself (`python -m tests.e2e.engine_view …`), because it may need root 
 usage: engine_view.py owned LAB         what carries the lab's label, by kind
        engine_view.py inspect LAB       `docker inspect` of the lab's containers and images, and the images' history
        engine_view.py logs CONTAINER    a container's whole log
-       engine_view.py files CONTAINER FOLDER...    path -> content in Base64 of the files in these folders
+       engine_view.py contents CONTAINER FOLDER…   path -> content in Base64 of the files in these folders
        engine_view.py files CONTAINER FOLDER   SHA-256 and path of every file in a folder of a container
        engine_view.py maim LAB          a crash: two containers killed, one removed, the network gone
        engine_view.py answers           whether the engine answers
@@ -55,7 +55,7 @@ def _inspect(client: docker.DockerClient, lab: str) -> list[Any]:
     return [part.attrs for part in [*containers, *images]] + [image.history() for image in images]
 
 
-def _files(client: docker.DockerClient, container: str, *folders: str) -> dict[str, str]:
+def _contents(client: docker.DockerClient, container: str, *folders: str) -> dict[str, str]:
     found = {}
     for folder in folders:
         stream, _ = client.containers.get(container).get_archive(folder)
@@ -97,8 +97,8 @@ def main(action: str, *arguments: str) -> int:
         found = client.containers.get(container).exec_run(command).output
         assert isinstance(found, bytes)
         answer = sorted(found.decode().splitlines())
-    elif action == "files":
-        answer = _files(client, *arguments)
+    elif action == "contents":
+        answer = _contents(client, *arguments)
     elif action == "maim":
         answer = _maim(client, Names(*arguments))
     else:
