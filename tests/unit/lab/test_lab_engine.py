@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,9 @@ class TestPidFile:
         program = tmp_path / "dockerd"
         shutil.copy(str(shutil.which("sleep")), program)
         with subprocess.Popen([program, "600"]) as process:
+            # The kernel lets Popen return a moment before it gives the process its name.
+            while Path(f"/proc/{process.pid}/comm").read_text().strip() != "dockerd":
+                time.sleep(0.001)
             yield process.pid
             process.kill()
 
