@@ -20,9 +20,43 @@ SETTINGS = {
     *re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE),
     *(f"LAB_{service.upper()}_PORT" for service in ports.PREFERRED),
     "LAB_CARDS",
+    # Ansible's own.
+    "ANSIBLE_VAULT_PASSWORD_FILE",
 }
-# Programs of any Debian system that need no check of their own.
-PLAIN = {"cat", "curl", "docker", "grep", "mkdir", "openssl", "sed", "umask", "until", "do", "done", "sleep"}
+# What `make new-site` asks, and no other target.
+(_ANSWERS,) = re.findall(r"^ANSWERS := (.*)$", MAKEFILE, re.MULTILINE)
+ANSWERS = set(_ANSWERS.split())
+# Programs of any Debian system (and of a WSL guest) that need no check of their own.
+PLAIN = {
+    *(
+        "/usr/lib/wsl/lib/nvidia-smi",
+        "apt-get",
+        "cat",
+        "cd",
+        "chmod",
+        "cp",
+        "curl",
+        "docker",
+        "echo",
+        "git",
+        "grep",
+    ),
+    *(
+        "mkdir",
+        "openssl",
+        "ps",
+        "scp",
+        "sed",
+        "sha256sum",
+        "sleep",
+        "ssh",
+        "ssh-copy-id",
+        "systemctl",
+        "tee",
+        "umask",
+    ),
+    "done",
+}
 ROOMS = ("ansible", "build", "comfyui", "compose", "docs", "iis", "inventories", "roles", "tests")
 _PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(ROOMS)})/[\w./-]*\w")
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]+)=")
@@ -58,7 +92,8 @@ def _exists(path: str, made: frozenset[str]) -> bool:
     inside = path.split("/", 2)[2:]
     if path.startswith("build/venv"):
         # Pinned tools and our own console script; the environment that runs this test has them.
-        return path in ("build/venv", "build/venv/bin/comfystack", "build/venv/bin/python")
+        programs = ("ansible", "ansible-vault", "comfystack", "python")
+        return path in ("build/venv", *(f"build/venv/bin/{program}" for program in programs))
     return not inside or inside[0].split("/")[-1] in _WRITTEN
 
 
@@ -82,20 +117,36 @@ def _of_command(words: list[str]) -> list[str]:
         return _of_client(arguments)
     if program in ("python3", "build/venv/bin/python"):
         return _of_python(arguments)
-    if program in ("until", "do"):
+    if program == "build/venv/bin/ansible":
+        return _of_ansible(arguments)
+    if program == "build/venv/bin/ansible-vault":
+        known = arguments[:1] in (["encrypt"], ["edit"], ["view"], ["rekey"]) and len(arguments) == 2
+        return [] if known else [f"ansible-vault does not take {shlex.join(arguments)}"]
+    if program in ("until", "do", "sudo"):
         return _of_command(arguments) if arguments else []
+    if program == "export":
+        return [f"nobody reads {word}" for word in arguments if word.partition("=")[0] not in SETTINGS]
     return [] if program in PLAIN else [f"unknown program {program}"]
 
 
 def _of_make(arguments: list[str]) -> list[str]:
     found = []
+    known = SETTINGS | ANSWERS if arguments[:1] == ["new-site"] else SETTINGS
     for word in arguments:
         setting = _ASSIGNMENT.match(word)
-        if setting and setting[1] not in SETTINGS:
+        if setting and setting[1] not in known:
             found.append(f"make knows no setting {setting[1]}")
         if not setting and word not in TARGETS:
             found.append(f"make has no target {word}")
     return found
+
+
+def _of_ansible(arguments: list[str]) -> list[str]:
+    """One module on a group, asked in the way that the preflight asks it."""
+    preflight = (ROOT / "ansible" / "preflight.yml").read_text()
+    group, module = arguments[arguments.index("-i") + 2], arguments[arguments.index("-m") + 1]
+    found = [] if f"hosts: {group}\n" in preflight else [f"the preflight asks no hosts {group}"]
+    return found + ([] if f": {module}\n" in preflight else [f"the preflight asks with no module {module}"])
 
 
 def _of_client(arguments: list[str]) -> list[str]:

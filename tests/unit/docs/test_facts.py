@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,49 +180,3 @@ def test_the_labs_settings_and_parts_are_those_of_its_code() -> None:
     *first, last = map(str, ports.PREFERRED.values())
     assert f"{', '.join(first)} and {last} are taken" in rows[port_row]
     assert str(base_image.EXTRA_CA_FOLDER) in page.read_text()
-
-
-def sample_inventory() -> dict[str, Any]:
-    (block,) = [b for b in pages.blocks(DOCS / "first-deployment.md", "yaml") if b.text.startswith("all:")]
-    found: dict[str, Any] = yaml.safe_load(block.text)["all"]
-    return found
-
-
-def test_the_sample_inventory_gives_every_role_what_it_requires() -> None:
-    plays = yaml.safe_load((ROOT / "ansible" / "site.yml").read_text())
-    known = specs()
-    inventory = sample_inventory()
-    for group, content in inventory["children"].items():
-        roles = {
-            entry["role"] for play in plays if play.get("hosts") == group for entry in play.get("roles", [])
-        }
-        given = {**inventory["vars"], **content["vars"]}
-        options = {
-            option: spec
-            for option, spec in known.items()
-            if any(option.startswith(f"{role}_") for role in {*roles, "site"})
-        }
-        assert roles
-        assert {option for option, spec in options.items() if spec.get("required")} <= set(given), group
-        assert set(given) <= set(options), group
-
-
-def test_ansible_can_read_the_sample_inventory(tmp_path: Path) -> None:
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": sample_inventory()}))
-    command = [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(tmp_path), "--list"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)
-    assert (listed["gpu_hosts"]["hosts"], listed["windows_hosts"]["hosts"]) == (["guest"], ["windows"])
-
-
-def test_the_checksum_line_lists_every_locked_model() -> None:
-    lines = [
-        line for block in pages.blocks(DOCS / "first-deployment.md", "sh") for line in block.text.splitlines()
-    ]
-    (line,) = [line for line in lines if "models.lock.yml" in line]
-    command = line.replace("build/venv/bin/python", sys.executable)
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())["files"].values()
-    assert done.stdout.splitlines() == [f"{f['sha256']}  {f['folder']}/{f['name']}" for f in lock]
