@@ -88,8 +88,8 @@ def test_the_steps_from_the_questions_to_the_secrets_are_taken_as_they_stand(
     editor.write_text(f'#!/bin/sh\nsed -i \'s/"REPLACE-ME[^"]*"/"{"0" * 64}"/\' "$1"\n')
     editor.chmod(0o700)
     password, vault = block_with("vault-password\n"), block_with("ansible-vault edit")
-    secrets = "build/venv/bin/ansible-playbook -i inventories/mysite ansible/secrets.yml"
-    assert "failed=0" in controller.type(password + vault + secrets, EDITOR=str(editor))
+    checked = "build/venv/bin/ansible-playbook -i inventories/mysite ansible/secrets.yml"
+    assert "failed=0" in controller.type(password + vault + checked, EDITOR=str(editor))
 
     kept = controller.site / "group_vars" / "all" / "vault.yml"
     assert kept.read_text().startswith("$ANSIBLE_VAULT;")
