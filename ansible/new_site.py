@@ -188,7 +188,7 @@ def main(arguments: list[str], inventories: Path = ROOT / "inventories") -> int:
   1. Read its files, which say what each setting is for, and correct what is different at your site.
   2. The secrets:
        cp {shown}/group_vars/vault.example.yml {shown}/group_vars/all/vault.yml
-     Put your values into the copy, then: ansible-vault encrypt {shown}/group_vars/all/vault.yml
+     Put your values into the copy, then: build/venv/bin/ansible-vault encrypt {shown}/group_vars/all/vault.yml
   3. The certificates: put the files that group_vars/all/site.yml lists into ~/comfystack/{site["name"]}.
   4. ANSIBLE_VAULT_PASSWORD_FILE=FILE make deploy INVENTORY={shown}""")
     return 0

@@ -86,7 +86,7 @@ def test_without_a_vault_it_says_which_secrets_are_missing_and_what_to_type(
     said = message(site.deploy(*options))
     assert f"found: no value for {', '.join(sorted(GOOD))}" in said
     assert "studio/group_vars/vault.example.yml" in said
-    assert "`ansible-vault encrypt " in said
+    assert "`build/venv/bin/ansible-vault encrypt " in said
     # Before any host is asked: the password of the connection is one of the secrets.
     assert "The guest answers" not in said
 
@@ -106,7 +106,7 @@ def test_an_encrypted_placeholder_is_refused_too(site: Site) -> None:
     site.keep({**GOOD, "vault_edge_token_operator": site.example["vault_edge_token_operator"]})
     said = message(site.deploy())
     assert "no value of your own for vault_edge_token_operator\n" in said
-    assert "next step: `ansible-vault edit " in said
+    assert "next step: `build/venv/bin/ansible-vault edit " in said
 
 
 def test_with_its_secrets_it_goes_on_to_the_hosts_and_says_which_one_does_not_answer(site: Site) -> None:
