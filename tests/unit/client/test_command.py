@@ -273,9 +273,12 @@ def test_stopping_the_command_stops_the_job(
     command += ["--prompt", "blue", "--out", str(out), "--url", server.url]
     environment = os.environ | {"PYTHONPATH": str(CLIENT)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert server.told.wait(20)
-        process.send_signal(stop)
-        _, message = process.communicate(timeout=20)
+        try:
+            assert server.told.wait(20)
+            process.send_signal(stop)
+            _, message = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert "Traceback" not in message
     assert not server.running
