@@ -8,8 +8,11 @@ from .engine_view import ask
 from .site import Lab
 
 # Left out: where Ansible puts what it runs, apt's copy of its own index in another form, what Docker writes for
-# itself, and what a running system does.
-_LEFT_OUT = ("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp", "/var/lib/docker")  # noqa: S108
+# itself, what a running system does, and what `make deploy` lays anew when it sees to it that the lab stands.
+_LEFT_OUT = (
+    *("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp", "/var/lib/docker"),  # noqa: S108
+    *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/srv/models"),
+)
 _FILES = (
     f"find /etc /home /opt /root /srv /usr /var -xdev \\( {' -o '.join(f'-path {p!r}' for p in _LEFT_OUT)} \\) -prune"
     # The time of a file's last change cannot be set back.

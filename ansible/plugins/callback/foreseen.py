@@ -26,8 +26,8 @@ def left_out_by_check(result: dict[str, Any], conditions: list[Any]) -> bool:
         return _ASKED in str(result["false_condition"])
     if "check mode" in str(result.get("msg", "")):
         return True
-    # A censored result keeps its reason to itself.
-    return "censored" in result and any(_ASKED in str(condition) for condition in conditions)
+    # A censored result keeps its reason to itself; where every condition asks, it was this one.
+    return "censored" in result and bool(conditions) and all(_ASKED in str(one) for one in conditions)
 
 
 def report(changes: list[tuple[str, str]], unforeseen: list[tuple[str, str]]) -> list[str]:

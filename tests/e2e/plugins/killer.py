@@ -47,6 +47,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible ships no ty
     def __init__(self) -> None:
         super().__init__()
         self._armed = False
+        self._waiting = False
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._armed = bool(play.get_roles())
@@ -64,3 +65,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible ships no ty
         timer = threading.Timer(seconds, _kill)
         timer.daemon = True
         timer.start()
+        self._waiting = True
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        # The tasks that were left took less time than that.
+        if self._waiting:
+            _kill()

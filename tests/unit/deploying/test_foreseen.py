@@ -27,7 +27,11 @@ PLAYBOOK = """
     - name: A secret is set
       ansible.builtin.debug: {msg: hidden}
       no_log: true
-      when: [true, not ansible_check_mode]
+      when: not ansible_check_mode
+    - name: A secret is not needed
+      ansible.builtin.debug: {msg: hidden}
+      no_log: true
+      when: [false, not ansible_check_mode]
     - name: Some of several
       ansible.builtin.debug: {msg: "{{ item }}"}
       loop: [1, 2]
