@@ -74,11 +74,15 @@ class Lab:
         done = self._with_tools(title, "ansible", "windows-host", "-i", INVENTORY, "-m", module, "-a", words)
         return done.ended_well()
 
-    def guest(self, title: str, script: str) -> str:
-        """Output of a shell script, run as root on the Docker host over SSH; fails the test where it fails."""
+    def ssh(self, *command: str) -> list[str]:
+        """The command that runs `command` as root on the Docker host over SSH."""
         port = json.loads((self.build / "lab.json").read_text())["ports"]["ssh"]
-        ssh = self.build / "ssh"
-        options = ["-i", str(ssh / "siteadmin"), "-p", str(port), "-o", "BatchMode=yes"]
-        options += ["-o", f"UserKnownHostsFile={ssh / 'known_hosts'}"]
-        command = ["ssh", *options, "siteadmin@127.0.0.1", "sudo", "bash", "-euc", shlex.quote(script)]
+        keys = self.build / "ssh"
+        options = ["-i", str(keys / "siteadmin"), "-p", str(port), "-o", "BatchMode=yes"]
+        options += ["-o", f"UserKnownHostsFile={keys / 'known_hosts'}"]
+        return ["ssh", *options, "siteadmin@127.0.0.1", "sudo", shlex.join(command)]
+
+    def guest(self, title: str, script: str) -> str:
+        """Output of a shell script, run as root on the Docker host; fails the test where it fails."""
+        command = self.ssh("bash", "-euc", script)
         return run(title, command, bare_environment(), COMMAND_SECONDS).ended_well().output

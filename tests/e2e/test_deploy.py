@@ -12,11 +12,9 @@ from PIL import Image, ImageChops
 
 from tests.lab.names import PUBLIC_NAME
 
-from .engine_view import ask
 from .running import Done, bare_environment, run
 from .site import BIN, Lab
 
-SECRETS = ("token", "windows-password", "site-pfx-password")
 SIZE = (320, 240)
 
 
@@ -75,36 +73,6 @@ def test_a_photo_goes_in_and_an_edited_one_comes_out(lab: Lab, deployed: Done, t
         assert image.format == "PNG"
         difference = ImageChops.difference(image.convert("RGB"), original.convert("RGB").resize(image.size))
     assert difference.getbbox() is not None, "the edited image is the photo itself"
-
-
-def test_no_secret_is_printed_or_can_be_read_off_the_containers(lab: Lab, deployed: Done) -> None:
-    """Nor off the guest's process list, its journal, or any file on it that others than its owner may read."""
-    guest = {
-        "inspect": "docker inspect $(docker ps -aq) $(docker image ls -q)",
-        "history": "for image in $(docker image ls -q); do docker history --no-trunc $image; done",
-        "processes": "ps -eww -o args",
-        "edge-log": "docker logs edge 2>&1",
-        "comfyui-log": "docker logs comfyui-qwen 2>&1",
-        "journal": "journalctl --no-pager",
-        "open-files": "find /etc /opt /home /root /srv /tmp /var/log /var/tmp -xdev -type f -perm -o+r -size -1M"
-        " -exec cat {} + | tr -d '\\0'",
-    }
-    places = {"the deployment's output": deployed.output}
-    places |= {title: lab.guest(f"secrets-{title}", script) for title, script in guest.items()}
-    places["the lab's own containers"] = json.dumps(ask("inspect", lab.names.lab))
-    places["the Windows host's log"] = ask("logs", lab.names.container("windows-host"))
-    found = [
-        f"{secret} in {place}"
-        for secret in SECRETS
-        for place, text in places.items()
-        if lab.secret(secret) in text
-    ]
-    assert not found
-    # The looking itself works: what is meant to be there is found by it.
-    assert "comfyui-qwen" in places["inspect"]
-    assert "nginx" in places["processes"]
-    assert "Accepted publickey" in places["journal"]
-    assert lab.secret("token") in lab.guest("secrets-edge", "cat /opt/comfystack/edge/conf/tokens.map")
 
 
 def test_a_second_deploy_changes_nothing(lab: Lab, deployed: Done) -> None:
