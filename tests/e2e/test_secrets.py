@@ -149,7 +149,7 @@ def here_and_there(lab: Lab) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def wordy(lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]]) -> tuple[Done, dict[str, Watch]]:
-    """`make deploy` at -vvv where token and certificate were lost, while both hosts' processes are watched."""
+    """`make deploy` with -vvv and --diff where token and certificate were lost; both hosts' processes are watched."""
     certificate = x509.load_pem_x509_certificate((lab.build / "tls" / "site.crt").read_bytes())
     thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Windows' name for it
     lab.guest("secrets-lost-token", f"rm {TOKENS}")
@@ -159,7 +159,8 @@ def wordy(lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]]) -> tup
         watching(here_and_there["controller"], wanted) as controller,
         watching(here_and_there["gpu-host"], wanted) as guest,
     ):
-        done = lab.make("secrets-wordy", "deploy", seconds=DEPLOY_SECONDS, ANSIBLE_VERBOSITY="3").ended_well()
+        say_all = {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DIFF_ALWAYS": "1"}
+        done = lab.make("secrets-wordy", "deploy", seconds=DEPLOY_SECONDS, **say_all).ended_well()
     is_sent_in_every_way(lab)
     return done, {"controller": controller, "gpu-host": guest}
 
