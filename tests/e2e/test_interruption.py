@@ -50,17 +50,17 @@ def test_after_that_there_is_nothing_left_to_change(fresh: Lab, converged: Done)
     assert again.changed() == {"gpu-host": 0, "windows-host": 0}, again
 
 
-def test_a_checkout_that_was_cut_short_is_made_anew(fresh: Lab, converged: Done) -> None:
+def test_a_checkout_that_was_cut_short_is_made_anew(lab: Lab, deployed: Done) -> None:
     """The host itself was switched off: no git cleaned up behind itself."""
     context = "/opt/comfystack/comfyui-image"
-    fresh.guest(
+    lab.guest(
         "half-checkout",
         f"cd {context}/ComfyUI; rm main.py; touch .git/index.lock; : >.git/config\n"
-        f"cd {context}/custom_nodes; set -- *; rm -rf $1/.git/objects $1/.git/HEAD; rm $1/__init__.py",
+        f"cd {context}/custom_nodes; set -- *; rm -rf $1/.git/objects $1/.git/HEAD; rm $1/*.py",
     )
-    fresh.make("half-checkout-repaired", "deploy").ended_well()
-    assert leftovers(fresh, "half-checkout") == []
-    fresh.guest(
+    lab.make("half-checkout-repaired", "deploy").ended_well()
+    assert leftovers(lab, "half-checkout") == []
+    lab.guest(
         "whole-checkout",
         f"for tree in {context}/ComfyUI {context}/custom_nodes/*; do"
         ' git -c safe.directory="*" -C $tree diff --quiet HEAD; done; test -e '
@@ -68,10 +68,10 @@ def test_a_checkout_that_was_cut_short_is_made_anew(fresh: Lab, converged: Done)
     )
 
 
-def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(fresh: Lab, converged: Done) -> None:
+def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(lab: Lab, deployed: Done) -> None:
     first = subprocess.Popen(
         ["make", "deploy"],
-        env=bare_environment(LAB_NAME=fresh.names.lab),
+        env=bare_environment(LAB_NAME=lab.names.lab),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,8 +83,8 @@ def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(fresh: Lab, c
         for line in first.stdout:
             if line.startswith("PLAY ["):
                 break
-        second = fresh.make("second-of-two", "deploy")
-        holder = json.loads((fresh.build / "deploy.lock").read_text())
+        second = lab.make("second-of-two", "deploy")
+        holder = json.loads((lab.build / "deploy.lock").read_text())
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
@@ -97,4 +97,4 @@ def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(fresh: Lab, c
         assert words in second.output, second
     assert "PLAY [" not in second.output
     # Killed, the first is in nobody's way.
-    fresh.make("after-two", "deploy").ended_well()
+    lab.make("after-two", "deploy").ended_well()
