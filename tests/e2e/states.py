@@ -11,6 +11,7 @@ from .site import Lab
 # itself, what a running system does, and what `make deploy` lays anew when it sees to it that the lab stands.
 _LEFT_OUT = (
     *("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp", "/var/lib/docker"),  # noqa: S108
+    "/root/.docker/buildx",
     *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/srv/models"),
 )
 _FILES = (

@@ -56,7 +56,7 @@ def test_a_checkout_that_was_cut_short_is_made_anew(lab: Lab, deployed: Done) ->
     lab.guest(
         "half-checkout",
         f"cd {context}/ComfyUI; rm main.py; touch .git/index.lock; : >.git/config\n"
-        f"cd {context}/custom_nodes; set -- *; rm -rf $1/.git/objects $1/.git/HEAD; rm $1/*.py",
+        f"cd {context}/custom_nodes; set -- *; rm -r $1/.git/objects $1/.git/HEAD $1/[!.]*",
     )
     lab.make("half-checkout-repaired", "deploy").ended_well()
     assert leftovers(lab, "half-checkout") == []
