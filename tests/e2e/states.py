@@ -7,11 +7,11 @@ from collections import Counter
 from .engine_view import ask
 from .site import Lab
 
-# Left out: where Ansible puts what it runs, apt's copy of its own index in another form, what Docker writes for
-# itself, what a running system does, and what `make deploy` lays anew when it sees to it that the lab stands.
+# Left out: where Ansible puts what it runs, what apt, git and Docker write for
+# themselves, what a running system does, and what `make deploy` lays anew when it sees to it that the lab stands.
 _LEFT_OUT = (
     *("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp", "/var/lib/docker"),  # noqa: S108
-    "/root/.docker/buildx",
+    *("/root/.docker/buildx", "*/.git/index"),
     *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/srv/models"),
 )
 _FILES = (
