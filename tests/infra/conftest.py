@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Ends the run before it begins, and before it writes a report, where nothing was deployed."""
+    # A long traceback shows the arguments of the functions in it: a request's headers, and so the token.
+    config.option.tbstyle, config.option.showlocals = "short", False
     path: Path = config.getoption("--access")
     if not path.exists():
         raise pytest.UsageError(f"found: no {path}\nexpected: a finished deployment\nnext step: make deploy")
@@ -40,7 +42,7 @@ class Access:
     port: int
     http_port: int
     ca_file: str | None
-    token: str
+    token: str = field(repr=False)
     deployed: dict[str, Any]
 
     def tls(self) -> ssl.SSLContext:
