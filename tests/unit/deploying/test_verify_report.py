@@ -12,14 +12,14 @@ import pytest
 
 from tests.lab.names import ROOT
 
-TOKEN = "a-token-that-nobody-may-read"
+NOBODYS = "-".join(("a", "token", "that", "nobody", "may", "read"))
 DOOR = "tests/infra/test_public.py"
 
 
 @pytest.mark.parametrize("options", [(), ("--tb=long", "--showlocals", "-vv")])
 def test_a_failed_verify_shows_no_token(tmp_path: Path, options: tuple[str, ...]) -> None:
     token = tmp_path / "token"
-    token.write_text(TOKEN)
+    token.write_text(NOBODYS)
     with socket.socket() as held:
         # Bound and not listening: every connection is refused.
         held.bind(("127.0.0.1", 0))
@@ -32,7 +32,16 @@ def test_a_failed_verify_shows_no_token(tmp_path: Path, options: tuple[str, ...]
             "deployed": {"http_port": port, "max_upload_bytes": 1},
         }
         (tmp_path / "access.json").write_text(json.dumps(access))
-        command = [sys.executable, "-m", "pytest", DOOR, "-p", "no:cacheprovider", "--inventory", "localhost,"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            DOOR,
+            "-p",
+            "no:cacheprovider",
+            "--inventory",
+            "localhost,",
+        ]
         done = subprocess.run(
             [*command, "--access", tmp_path / "access.json", *options],
             cwd=ROOT,
@@ -43,4 +52,4 @@ def test_a_failed_verify_shows_no_token(tmp_path: Path, options: tuple[str, ...]
     assert done.returncode == 1, done.stdout + done.stderr
     assert "test_the_websocket_works_through_the_public_name" in done.stdout
     assert "ClientConnectorError" in done.stdout
-    assert TOKEN not in done.stdout + done.stderr
+    assert NOBODYS not in done.stdout + done.stderr
