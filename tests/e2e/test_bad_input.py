@@ -44,7 +44,6 @@ ALONE = {
     "a-card-that-is-there-twice": Wrong(
         "gpu_pin_nvidia_smi", TWINS_SMI, ("00000000:01:00.0", "00000000:02:00.0", "pci_bus_id")
     ),
-    "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
     # A role's own conditions are not looked at on settings of a wrong form.
     "a-port-that-is-no-number": Wrong("site_edge_port", "abc", ("site_edge_port", "abc", "int")),
 }
@@ -54,6 +53,8 @@ TOGETHER = {
         {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 4090"}},
         ("'NVIDIA GeForce RTX 4090'", "NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3090"),
     ),
+    # Two of one role.
+    "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
     "a-token-that-is-too-short": Wrong(
         "edge_proxy_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
     ),

@@ -27,7 +27,7 @@ SPEAKERS = (
     "comfyui/client/comfystack/*.py",
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
-    "roles/*/tasks/*.yml",
+    "roles/*/tasks/**/*.yml",
     "tests/infra/*.py",
     "tests/lab/*.py",
     "tests/lab/gpu/*.py",

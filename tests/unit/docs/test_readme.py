@@ -124,7 +124,7 @@ OPTIONS = _options()
 # Facts that one role sets for another, as `set_fact` names them.
 FACTS = {
     fact
-    for tasks in ROOT.glob("roles/*/tasks/*.yml")
+    for tasks in ROOT.glob("roles/*/tasks/**/*.yml")
     for fact in re.findall(r"set_fact:\n\s+(\w+):", tasks.read_text())
 }
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
 # Templates that roles use and that stand outside of them.
 SHARED = sorted([*ROOT.glob("compose/*.j2"), *ROOT.glob("iis/*.j2")])
-_PARTS = ("tasks/*.yml", "handlers/*.yml", "templates/*.j2", "vars/*.yml", "defaults/*.yml")
+_PARTS = ("tasks/**/*.yml", "handlers/*.yml", "templates/*.j2", "vars/*.yml", "defaults/*.yml")
 _BLOCKS = ("block", "rescue", "always")
 
 
@@ -50,7 +50,7 @@ def read(folder: Path) -> Role:
         entries={entry: spec.get("options", {}) for entry, spec in specs.items()},
         defaults=_load(folder / "defaults" / "main.yml"),
         internal=_load(folder / "vars" / "main.yml"),
-        tasks=tuple(task for path in sorted(folder.glob("tasks/*.yml")) for task in _tasks(path)),
+        tasks=tuple(task for path in sorted(folder.glob("tasks/**/*.yml")) for task in _tasks(path)),
         handlers=tuple(task for path in sorted(folder.glob("handlers/*.yml")) for task in _tasks(path)),
         texts={
             path.relative_to(folder).as_posix(): path.read_text()
