@@ -1,6 +1,6 @@
-"""`make test`: every check of the repository, one after the other, and one closing line that counts them.
+"""`make test`: every check of the repository in two lanes, and one closing line that counts them.
 
-usage: python -m tests.run [STEP…]     without a step, all of them but `interruption`
+usage: python -m tests.run [STEP…]     without a step, all of them
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +28,8 @@ class Step:
     counts: bool = False
 
 
-# Deployments that are killed, checked, drifted and taken back: a dozen deployments of their own.
-INTERRUPTION = tuple(
-    f"tests/e2e/test_{topic}.py" for topic in ("check", "drift", "going_back", "interruption")
-)
+# Killed deployments: a dozen of their own, on a lab of their own.
+INTERRUPTION = "tests/e2e/test_interruption.py"
 
 STEPS: dict[str, tuple[Step, ...]] = {
     "lint": (
@@ -44,25 +44,41 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "unit": (Step("unit", ("pytest", "tests/unit"), counts=True),),
     "contract": (Step("contract", ("pytest", "tests/contract"), counts=True),),
     "molecule": (Step("molecule", ("python", "-m", "tests.molecule.run")),),
-    "e2e": (
+    "e2e": (Step("e2e", ("pytest", "-v", "-x", "tests/e2e", f"--ignore={INTERRUPTION}"), counts=True),),
+    "interruption": (
         Step(
-            "e2e", ("pytest", "tests/e2e", "-x", *(f"--ignore={file}" for file in INTERRUPTION)), counts=True
+            "interruption", ("env", "E2E_PART=interruption", "pytest", "-v", "-x", INTERRUPTION), counts=True
         ),
     ),
-    "interruption": (Step("interruption", ("pytest", *INTERRUPTION, "-x"), counts=True),),
 }
-# Not seen green as a whole yet: run by name.
-BY_NAME = {"interruption"}
+# Side by side, because a deployment mostly waits. Each lane raises one lab at a time.
+LANES = (("lint", "unit", "contract", "e2e"), ("molecule", "interruption"))
 
 
-def _run(step: Step) -> tuple[int, int]:
-    """Passed and failed of one step; what it prints goes straight to the terminal."""
+@dataclass(frozen=True)
+class Outcome:
+    """How one step ended."""
+
+    step: str
+    passed: int
+    failed: int
+    seconds: float
+
+
+def _run(step: Step, prefix: str) -> tuple[int, int]:
+    """Passed and failed of one step; each line that it prints comes out at once, after `prefix`."""
     command = list(step.command)
     report = REPORTS / f"{step.name}.xml"
     if step.counts:
         report.unlink(missing_ok=True)
         command += [f"--junitxml={report}"]
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(prefix + line, end="", flush=True)
+    code = process.returncode
     if not step.counts:
         return (1, 0) if code == 0 else (0, 1)
     try:
@@ -77,26 +93,46 @@ def _run(step: Step) -> tuple[int, int]:
     return tests - failed - skipped, failed or int(code != 0)
 
 
+def _run_lane(groups: list[str], alone: bool, stopped: threading.Event) -> list[Outcome]:
+    outcomes = []
+    for step in (step for group in groups for step in STEPS[group]):
+        if stopped.is_set():
+            break
+        print(f"\n=== {step.name}", flush=True)
+        begin = time.monotonic()
+        passed, failed = _run(step, "" if alone else f"{step.name:12} | ")
+        outcomes.append(Outcome(step.name, passed, failed, time.monotonic() - begin))
+    return outcomes
+
+
+def _run_lanes(lanes: list[list[str]]) -> list[Outcome]:
+    stopped = threading.Event()
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        try:
+            ended = list(pool.map(lambda lane: _run_lane(lane, len(lanes) == 1, stopped), lanes))
+        except KeyboardInterrupt:
+            # The present steps get the signal as well, and take their labs down; nothing new is begun.
+            stopped.set()
+            raise
+    return [outcome for lane in ended for outcome in lane]
+
+
 def main(wanted: list[str]) -> int:
     """Runs the named groups of steps. Returns 0 when everything passed, 1 when not, 2 for an unknown name."""
     unknown = sorted(set(wanted) - set(STEPS))
     if unknown:
         print(f"found: {', '.join(unknown)}\nexpected: {', '.join(STEPS)}", file=sys.stderr)
         return 2
+    lanes = [[group for group in lane if group in (wanted or STEPS)] for lane in LANES]
+    lanes = [lane for lane in lanes if lane]
     REPORTS.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible" / "ansible.cfg"))
-    passed = failed = 0
-    summary = []
-    for group in wanted or [name for name in STEPS if name not in BY_NAME]:
-        for step in STEPS[group]:
-            print(f"\n=== {step.name}", flush=True)
-            begin = time.monotonic()
-            good, bad = _run(step)
-            passed, failed = passed + good, failed + bad
-            summary.append(f"{step.name:14} {good:5} passed {bad:4} failed {time.monotonic() - begin:7.1f} s")
+    outcomes = _run_lanes(lanes)
+    passed, failed = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed"))
     print("\n=== summary")
-    print("\n".join(summary))
+    for one in outcomes:
+        print(f"{one.step:14} {one.passed:5} passed {one.failed:4} failed {one.seconds:7.1f} s")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

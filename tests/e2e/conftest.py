@@ -42,7 +42,7 @@ def lab() -> Iterator[Lab]:
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
     made = Lab(Names(LAB_NAME))
-    with Path(REPORTS.parent / "e2e.lock").open("w") as lock:
+    with REPORTS.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tests.lab.names import ROOT
 
-REPORTS = ROOT / "build" / "test-reports" / "e2e"
+# Which part of these tests runs: each part has a lab and a folder of logs of its own, so that two can run at once.
+PART = os.environ.get("E2E_PART", "e2e")
+REPORTS = ROOT / "build" / "test-reports" / PART
 _TAIL_LINES = 60
 _number = count(1)
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
@@ -66,7 +68,7 @@ def run(
     seconds: float,
     folder: Path = ROOT,
 ) -> Done:
-    """Runs `command` in `folder`; its output goes to build/test-reports/e2e/NN-title.log as it comes.
+    """Runs `command` in `folder`; its output goes to build/test-reports/PART/NN-title.log as it comes.
 
     Past `seconds`, it and everything it started in its session is killed, and the test fails.
     """

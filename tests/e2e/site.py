@@ -12,10 +12,10 @@ from typing import Any
 
 from tests.lab.names import ROOT, Names
 
-from .running import Done, bare_environment, run
+from .running import PART, Done, bare_environment, run
 
-# The same for every run in this checkout, so that what a killed run left is found by the next one.
-LAB_NAME = "test-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+# The same for every run of this part in this checkout, so that what a killed run left is found by the next one.
+LAB_NAME = f"{PART}-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
 INVENTORY = "inventories/lab"
 BIN = Path(sys.executable).parent
 # Several times what they take on two idle cores: they end what hangs, not what is slow.

@@ -50,24 +50,6 @@ def test_after_that_there_is_nothing_left_to_change(fresh: Lab, converged: Done)
     assert again.changed() == {"gpu-host": 0, "windows-host": 0}, again
 
 
-def test_a_checkout_that_was_cut_short_is_made_anew(lab: Lab, deployed: Done) -> None:
-    """The host itself was switched off: no git cleaned up behind itself."""
-    context = "/opt/comfystack/comfyui-image"
-    lab.guest(
-        "half-checkout",
-        f"cd {context}/ComfyUI; rm main.py; touch .git/index.lock; : >.git/config\n"
-        f"cd {context}/custom_nodes; set -- *; rm -r $1/.git/objects $1/.git/HEAD $1/[!.]*",
-    )
-    lab.make("half-checkout-repaired", "deploy").ended_well()
-    assert leftovers(lab, "half-checkout") == []
-    lab.guest(
-        "whole-checkout",
-        f"for tree in {context}/ComfyUI {context}/custom_nodes/*; do"
-        ' git -c safe.directory="*" -C $tree diff --quiet HEAD; done; test -e '
-        f"{context}/ComfyUI/main.py",
-    )
-
-
 def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(lab: Lab, deployed: Done) -> None:
     first = subprocess.Popen(
         ["make", "deploy"],
@@ -96,5 +78,23 @@ def test_the_second_of_two_is_told_who_is_at_work_and_does_nothing(lab: Lab, dep
     ):
         assert words in second.output, second
     assert "PLAY [" not in second.output
-    # Killed, the first is in nobody's way.
-    lab.make("after-two", "deploy").ended_well()
+
+
+def test_a_checkout_that_was_cut_short_is_made_anew(lab: Lab, deployed: Done) -> None:
+    """The host itself was switched off: no git cleaned up behind itself. And the deployment that the test before
+    killed is in nobody's way.
+    """
+    context = "/opt/comfystack/comfyui-image"
+    lab.guest(
+        "half-checkout",
+        f"cd {context}/ComfyUI; rm main.py; touch .git/index.lock; : >.git/config\n"
+        f"cd {context}/custom_nodes; set -- *; rm -r $1/.git/objects $1/.git/HEAD $1/[!.]*",
+    )
+    lab.make("half-checkout-repaired", "deploy").ended_well()
+    assert leftovers(lab, "half-checkout") == []
+    lab.guest(
+        "whole-checkout",
+        f"for tree in {context}/ComfyUI {context}/custom_nodes/*; do"
+        ' git -c safe.directory="*" -C $tree diff --quiet HEAD; done; test -e '
+        f"{context}/ComfyUI/main.py",
+    )
