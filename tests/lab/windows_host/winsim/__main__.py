@@ -1,7 +1,8 @@
 """Run the simulated Windows machine: `python3 -m winsim`.
 
 Control plane: WinRM over HTTPS. Data plane: IIS and ARR, serving what the control plane was told.
-WINSIM_GUEST names the container that plays the WSL guest, where that is not "gpu-host".
+WINSIM_GUEST names the container that plays the WSL guest, where that is not "gpu-host"; WINSIM_FLAVOUR is
+"server-2022" (default) or "windows-11". Each start is a boot of the machine.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .endpoint import WinRmServer, install_users
+from .endpoint import WinRmServer, install_users, read_users
 from .machine import prepare
+from .power import boot, live
+from .scheduler import Scheduler
 from .state import Store
 
 
@@ -36,10 +39,20 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _serve(store: Store, options: argparse.Namespace) -> None:
-    """Until SIGTERM or SIGINT; ends with the data plane's error if that one ends first."""
+async def _serve(store: Store, options: argparse.Namespace) -> bool:
+    """Until SIGTERM, SIGINT or a reboot; ends with the data plane's error if that one ends first.
+
+    True says that the machine is to come up again.
+    """
     stop = asyncio.Event()
+    rebooting = threading.Event()
     loop = asyncio.get_running_loop()
+
+    def restart(seconds: float) -> None:
+        rebooting.set()
+        loop.call_soon_threadsafe(loop.call_later, seconds, stop.set)
+
+    store.restart = restart
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
@@ -52,6 +65,7 @@ async def _serve(store: Store, options: argparse.Namespace) -> None:
         task.cancel()
     for task in finished:
         task.result()
+    return rebooting.is_set()
 
 
 def main() -> int:
@@ -66,16 +80,31 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="winsim-") as private:
         try:
             install_users(users, Path(private))
+            store = Store(options.state)
+            prepare(
+                store,
+                os.environ.get("WINSIM_GUEST", "gpu-host"),
+                os.environ.get("WINSIM_FLAVOUR", "server-2022"),
+            )
         except ValueError as error:
             print(f"winsim: {error}", file=sys.stderr)
             return 2
-        store = Store(options.state)
-        prepare(store, os.environ.get("WINSIM_GUEST", "gpu-host"))
+        store.accounts = read_users(users)
+        boot(store)
+        store.scheduler = Scheduler(store, after=lambda: live(store))
+        down = threading.Event()
+        threading.Thread(target=store.scheduler.serve, args=(down,), name="tasks", daemon=True).start()
         server = WinRmServer((options.address, options.winrm_port), store, certificate, key)
         threading.Thread(target=server.serve_forever, name="winrm", daemon=True).start()
         print(f"WinRM listens on port {server.server_port}", flush=True)
-        asyncio.run(_serve(store, options))
+        again = asyncio.run(_serve(store, options))
+        down.set()
         server.shutdown()
+        server.server_close()
+    if again:
+        # A new process in the place of this one: no connection, thread or memory outlives a reboot.
+        port = ["--winrm-port", str(server.server_port)]
+        os.execv(sys.executable, [sys.executable, "-m", str(__package__), *sys.argv[1:], *port])  # noqa: S606
     return 0
 
 

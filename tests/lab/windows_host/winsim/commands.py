@@ -27,6 +27,12 @@ log = logging.getLogger("winsim.commands")
 _SEPARATOR = b"\n\0\0\0\0\n"
 _MODULE_FILE = re.compile(r"ansible_collections\.(\w+)\.(\w+)\.plugins\.modules\.(\w+)\.ps1")
 _REMOVE_ITEM = re.compile(r"Remove-Item '((?:[^']|'')+)' -Force( -Recurse)?;")
+# The words of ansible.windows 3.3.0's win_reboot: when the machine came up, down with it, is it ready for logons.
+_BOOT_TIME = "Win32_OperatingSystem -Property LastBootUpTime"
+_SHUTDOWN = re.compile(r"shutdown\.exe /r /t (\d+) /c ")
+_LOGON_SCREEN = re.compile(
+    r"Get-Item -LiteralPath '[^']*AutoLogonChecked' -ErrorAction Stop; '(success-[0-9a-f-]+)'"
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,16 @@ def _run_module(store: Store, user: str, parameters: dict[str, Any]) -> Outcome:
 
 
 def _run_bare_script(store: Store, script: str) -> Outcome:
-    """A script without input: ansible-core removes its temporary folder in this way, and nothing else."""
+    """A script without input: ansible-core removes its temporary folder in this way, and win_reboot reboots."""
+    if _BOOT_TIME in script:
+        return Outcome(0, f"{store.booted}\r\n".encode())
+    if shutdown := _SHUTDOWN.search(script):
+        if store.restart is None:
+            return _refused("is not a running machine, which could reboot")
+        store.restart(float(shutdown.group(1)))
+        return Outcome(0, b'{"stdout":"","stderr":"","rc":0}\r\n')
+    if logged_on := _LOGON_SCREEN.search(script):
+        return Outcome(0, f"{logged_on.group(1)}\r\n".encode())
     found = _REMOVE_ITEM.search(script)
     if not found:
         return _refused(f"does not model this script (the `raw` module?): {script[:300]!r}")

@@ -164,13 +164,9 @@ class _Connection(BaseHTTPRequestHandler):
             self._answer(500, wsman.fault(f"action {request.action!r} is not modelled", request.message_id))
 
 
-def install_users(users: Path, work_folder: Path) -> None:
-    """Make the accounts of `users` ("name:password" a line) the ones NTLM accepts.
-
-    Raises ValueError naming the line that cannot be read. pyspnego has a format of its own, in a file that
-    NTLM_USER_FILE names.
-    """
-    lines = []
+def read_users(users: Path) -> dict[str, str]:
+    """The accounts of `users` ("name:password" a line). Raises ValueError naming the line that cannot be read."""
+    accounts = {}
     for number, line in enumerate(users.read_text().splitlines(), start=1):
         if not line.strip():
             continue
@@ -179,10 +175,18 @@ def install_users(users: Path, work_folder: Path) -> None:
             raise ValueError(
                 f"{users}, line {number}: found no 'name:password' (a password without ':'); correct the line"
             )
-        lines.append(f":{name}:{password}")
-    if not lines:
+        accounts[name] = password
+    if not accounts:
         raise ValueError(f"{users} names no account: write one 'name:password' line, or nobody can log on")
+    return accounts
+
+
+def install_users(users: Path, work_folder: Path) -> None:
+    """Make the accounts of `users` the ones NTLM accepts. Raises ValueError as `read_users` does.
+
+    pyspnego has a format of its own, in a file that NTLM_USER_FILE names.
+    """
     target = work_folder / "ntlm-users"
     target.touch(mode=0o600)
-    target.write_text("\n".join(lines) + "\n")
+    target.write_text("".join(f":{name}:{password}\n" for name, password in read_users(users).items()))
     os.environ["NTLM_USER_FILE"] = str(target)

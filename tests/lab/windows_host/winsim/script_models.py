@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from .applicationhost import (
     show,
 )
 from .environment import variables
-from .state import PortProxy
 
 if TYPE_CHECKING:
     from .modules.contract import Machine
@@ -134,61 +132,3 @@ def remove_leftover(run: ScriptRun, parameters: dict[str, Any]) -> None:
     run.changed = bool(removed)
     run.difference = {"before": {"folders": removed}, "after": {"folders": []}}
     run.result = {"removed": removed}
-
-
-def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
-    distributions = run.machine.state.wsl_distributions
-    wanted = parameters["Distribution"].lower()
-    found = next((d for name, d in distributions.items() if name.lower() == wanted), None)
-    running = found is not None and found["state"] == "Running"
-    address = ""
-    if found is not None and running:
-        try:
-            # Looked up at every call: the guest of WSL changes its address with every start. So does ours.
-            address = socket.gethostbyname(found["guest"])
-        except OSError as error:
-            raise ScriptError(
-                f"The Windows simulator cannot find the container {found['guest']!r}, "
-                f"which plays the WSL guest: {error}"
-            ) from error
-    run.result = {
-        "installed": True,
-        "distributions": list(distributions),
-        "running": running,
-        "address": address,
-    }
-
-
-def set_port_proxy(run: ScriptRun, parameters: dict[str, Any]) -> None:
-    for name in ("ListenPort", "ConnectPort"):
-        if not 1 <= int(parameters[name]) <= 65535:
-            raise ScriptError(
-                f"Cannot validate argument on parameter '{name}': {parameters[name]} is out of range."
-            )
-    wanted = PortProxy(
-        parameters["ListenAddress"],
-        int(parameters["ListenPort"]),
-        parameters["ConnectAddress"],
-        int(parameters["ConnectPort"]),
-    )
-    lines = run.machine.state.portproxy
-    here = next(
-        (
-            p
-            for p in lines
-            if (p.listen_address, p.listen_port) == (wanted.listen_address, wanted.listen_port)
-        ),
-        None,
-    )
-    listen, connect = (
-        f"{wanted.listen_address}/{wanted.listen_port}",
-        f"{wanted.connect_address}/{wanted.connect_port}",
-    )
-    before = f"{here.connect_address}/{here.connect_port}" if here else ""
-    if here != wanted:
-        if here:
-            lines.remove(here)
-        lines.append(wanted)
-        run.changed = True
-    run.difference = {"before": {listen: before}, "after": {listen: connect}}
-    run.result = {"listen": listen, "connect": connect}

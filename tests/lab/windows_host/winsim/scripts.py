@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import script_models as models
+from . import wsl_script_models as wsl
 from .script_models import ScriptError, ScriptRun
 
 __all__ = ["SCRIPTS", "Script", "ScriptError", "ScriptRun"]
@@ -55,12 +56,12 @@ SCRIPTS: dict[str, Script] = {
     ),
     "409559e69bc19a0f91f18fe75718b7384b437352c47da9f4e4a039e22f7c6d07": Script(
         "roles/wsl_host/files/Get-WslGuest.ps1",
-        models.get_wsl_guest,
+        wsl.get_wsl_guest,
         ("Distribution",),
     ),
     "7968f4a63950f5b9c194d614a2a59e21219f8c0dda1c22ff1e241d2c770c9d2b": Script(
         "roles/wsl_host/files/Set-PortProxy.ps1",
-        models.set_port_proxy,
+        wsl.set_port_proxy,
         ("ListenAddress", "ListenPort", "ConnectAddress", "ConnectPort"),
     ),
 }

@@ -11,11 +11,14 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
 
 
 @dataclass
@@ -77,10 +80,18 @@ class State:
     portproxy: list[PortProxy] = field(default_factory=list)
     firewall_rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     scheduled_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    # distribution name -> {"state": "Running"|"Stopped", "guest": DNS name of the container behind it}
+    # distribution name -> {"state": "Running"|"Stopped", "guest": DNS name of the container behind it,
+    # "address": the guest's own, "owner": the account that it belongs to}
     wsl_distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     # service name -> {"display_name", "state": "started"|"stopped", "start_mode": "auto"|"manual"|…}
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Windows features that are installed with the next boot
+    features_pending: list[str] = field(default_factory=list)
+    # "server-2022" or "windows-11": machine.py says what each is
+    flavour: str = "server-2022"
+    # How often the machine has started, and how often a guest of WSL has
+    boots: int = 0
+    wsl_starts: int = 0
 
 
 def _decode(document: dict[str, Any]) -> State:
@@ -102,6 +113,14 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock = threading.RLock()
+        # What a boot loses. Passwords of the accounts; the time of the boot (FILETIME); Task Scheduler; the
+        # distributions that a client holds, and when each was used last; how the machine goes down.
+        self.accounts: dict[str, str] = {}
+        self.booted = 0
+        self.scheduler: Scheduler | None = None
+        self.held: set[str] = set()
+        self.used: dict[str, float] = {}
+        self.restart: Callable[[float], None] | None = None
         (root / "drives" / "c").mkdir(parents=True, exist_ok=True)
 
     def read(self) -> State:

@@ -23,7 +23,7 @@ def web_server_installed(state: State) -> bool:
 
 def bindings(state: State, port: int, protocol: str) -> list[tuple[str, Site, Binding]]:
     """What the started sites have registered for a port."""
-    if not web_server_installed(state):
+    if not web_server_installed(state) or state.services.get("W3SVC", {}).get("state") == "stopped":
         return []
     return [
         (name, site, binding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from .. import wsl
 from ..state import State
 from .errors import NotModelledError
 
@@ -20,8 +21,7 @@ def resolve(state: State, host: str, port: int) -> tuple[str, int]:
     service = state.services.get("iphlpsvc", {"state": "started"})
     for entry in state.portproxy if service["state"] == "started" else []:
         if entry.listen_port == port and entry.listen_address.lower() in {host.lower(), *_ANY}:
-            _check_guest(state, entry.connect_address)
-            return entry.connect_address, entry.connect_port
+            return _guest(state, entry.connect_address), entry.connect_port
     if host.lower() == "localhost":
         raise NotModelledError("a backend called 'localhost' (IPv6 is tried first); write 127.0.0.1")
     if _is_loopback(host):
@@ -31,11 +31,18 @@ def resolve(state: State, host: str, port: int) -> tuple[str, int]:
     return host, port
 
 
-def _check_guest(state: State, address: str) -> None:
-    # The container that plays a guest answers on; a distribution that is not running would not.
+def _guest(state: State, address: str) -> str:
+    """Where the container answers that plays the guest of this address; any other address as it is."""
     for name, distribution in state.wsl_distributions.items():
-        if distribution["state"] != "Running" and address in _addresses(distribution["guest"]):
-            raise ConnectionRefusedError(f"the WSL distribution '{name}' is not running")
+        own = distribution.get("address")
+        if address == own or address in _addresses(distribution["guest"]):
+            # The container answers on; a distribution that is not running would not.
+            if distribution["state"] != "Running":
+                raise ConnectionRefusedError(f"the WSL distribution '{name}' is not running")
+            return str(distribution["guest"]) if address == own else address
+    if address.startswith(wsl.NETWORK):
+        raise ConnectionRefusedError(f"no guest has the address {address} since WSL started last")
+    return address
 
 
 def _addresses(guest: str) -> set[str]:

@@ -6,7 +6,18 @@ import logging
 from typing import Any
 
 from ..state import Store
-from . import certificates, facts, features, files, firewall, iis_pools, iis_sites, powershell, services
+from . import (
+    certificates,
+    facts,
+    features,
+    files,
+    firewall,
+    iis_pools,
+    iis_sites,
+    powershell,
+    services,
+    tasks,
+)
 from .contract import Machine, Module, ModuleFailure, NotModelled, Result, read_params
 
 log = logging.getLogger("winsim.modules")
@@ -21,6 +32,7 @@ _MODULES: dict[str, Module] = {
     **iis_pools.MODULES,
     **iis_sites.MODULES,
     **powershell.MODULES,
+    **tasks.MODULES,
 }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..environment import profile, variables
-from ..machine import BUILD, DISTRIBUTION, HOST_NAME
+from ..machine import FLAVOURS, HOST_NAME
 from .contract import Machine, Module, NotModelled, Option, Params, Result
 
 
@@ -18,7 +18,7 @@ def win_ping(_machine: Machine, params: Params) -> Result:
     return {"changed": False, "ping": params["data"]}
 
 
-def _date_time(_user: str) -> dict[str, Any]:
+def _date_time(_machine: Machine) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
         "date_time": {
@@ -36,19 +36,20 @@ def _date_time(_user: str) -> dict[str, Any]:
     }
 
 
-def _distribution(_user: str) -> dict[str, Any]:
+def _distribution(machine: Machine) -> dict[str, Any]:
+    flavour = FLAVOURS[machine.state.flavour]
     return {
-        "distribution": DISTRIBUTION,
-        "distribution_version": BUILD,
-        "distribution_major_version": BUILD.split(".")[0],
+        "distribution": flavour.distribution,
+        "distribution_version": flavour.build,
+        "distribution_major_version": flavour.build.split(".")[0],
         "os_family": "Windows",
-        "os_name": DISTRIBUTION,
-        "os_product_type": "server",
-        "os_installation_type": "Server",
+        "os_name": flavour.distribution,
+        "os_product_type": flavour.product_type,
+        "os_installation_type": flavour.installation_type,
     }
 
 
-def _platform(_user: str) -> dict[str, Any]:
+def _platform(machine: Machine) -> dict[str, Any]:
     return {
         "architecture": "64-bit",
         "architecture2": "x86_64",
@@ -57,26 +58,26 @@ def _platform(_user: str) -> dict[str, Any]:
         "hostname": HOST_NAME,
         "netbios_name": HOST_NAME,
         "nodename": HOST_NAME,
-        "kernel": BUILD,
-        "reboot_pending": False,
+        "kernel": FLAVOURS[machine.state.flavour].build,
+        "reboot_pending": bool(machine.state.features_pending),
         "system": "Win32NT",
         "system_vendor": "Windows simulator",
     }
 
 
-def _user(user: str) -> dict[str, Any]:
-    return {"user_id": user, "user_dir": profile(user), "user_gecos": ""}
+def _user(machine: Machine) -> dict[str, Any]:
+    return {"user_id": machine.user, "user_dir": profile(machine.user), "user_gecos": ""}
 
 
-_SUBSETS: dict[str, Callable[[str], dict[str, Any]]] = {
+_SUBSETS: dict[str, Callable[[Machine], dict[str, Any]]] = {
     "date_time": _date_time,
     "distribution": _distribution,
-    "env": lambda user: {"env": variables(user)},
+    "env": lambda machine: {"env": variables(machine.user)},
     "platform": _platform,
-    "powershell_version": lambda _user: {"powershell_version": 5},
+    "powershell_version": lambda _machine: {"powershell_version": 5},
     "user": _user,
-    "memory": lambda _user: {"memtotal_mb": 65536, "memfree_mb": 32768, "swaptotal_mb": 0},
-    "processor": lambda _user: {"processor_vcpus": os.cpu_count() or 1, "processor_count": 1},
+    "memory": lambda _machine: {"memtotal_mb": 65536, "memfree_mb": 32768, "swaptotal_mb": 0},
+    "processor": lambda _machine: {"processor_vcpus": os.cpu_count() or 1, "processor_count": 1},
 }
 _MINIMUM = {"date_time", "distribution", "env", "platform", "powershell_version", "user"}
 # Collected by the real module, left out here: no role asks for them, and a wrong answer would be worse.
@@ -101,7 +102,7 @@ def setup(machine: Machine, params: Params) -> Result:
     facts: dict[str, Any] = {"gather_subset": params["gather_subset"], "module_setup": True}
     for subset, collect in _SUBSETS.items():
         if subset in chosen | included:
-            facts.update({f"ansible_{key}": value for key, value in collect(machine.user).items()})
+            facts.update({f"ansible_{key}": value for key, value in collect(machine).items()})
     return {"changed": False, "ansible_facts": facts}
 
 

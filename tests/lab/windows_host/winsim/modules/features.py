@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..state import State
 from .contract import Machine, Module, ModuleFailure, NotModelled, Option, Params, Result
 
 # name -> (display name, parent). The names and the tree are those of Get-WindowsFeature on Server 2022.
@@ -26,6 +27,8 @@ _FEATURES: dict[str, tuple[str, str | None]] = {
     "Web-Mgmt-Console": ("IIS Management Console", "Web-Mgmt-Tools"),
     "Web-Scripting-Tools": ("IIS Management Scripts and Tools", "Web-Mgmt-Tools"),
 }
+# win_optional_feature's, each of which asks for a reboot.
+_OPTIONAL = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
 # What "install Web-Server" selects by itself.
 _DEFAULTS = (
     "Web-Default-Doc",
@@ -48,6 +51,10 @@ def _with_parents(name: str) -> list[str]:
 
 
 def win_feature(machine: Machine, params: Params) -> Result:
+    if machine.state.flavour != "server-2022":
+        raise ModuleFailure(
+            "This module requires the ServerManager PS module, which Windows 11 does not have."
+        )
     wanted: list[str] = []
     for name in params["name"]:
         known = next((feature for feature in _FEATURES if feature.lower() == str(name).lower()), None)
@@ -105,6 +112,27 @@ def _first_iis(machine: Machine) -> None:
         (folder / "iisstart.htm").write_text("<!DOCTYPE html><title>IIS Windows Server</title>\n")
 
 
+def complete(state: State) -> None:
+    """A boot completes the features that waited for it."""
+    for name in state.features_pending:
+        state.features[name] = True
+    state.features_pending.clear()
+
+
+def win_optional_feature(machine: Machine, params: Params) -> Result:
+    """The features of DISM, which server and client share; those of WSL take effect with the next boot."""
+    new = []
+    for name in params["name"]:
+        known = next((feature for feature in _OPTIONAL if feature.lower() == str(name).lower()), None)
+        if known is None:
+            raise NotModelled(f"the optional feature {name!r}")
+        if not machine.state.features.get(known) and known not in machine.state.features_pending:
+            new.append(known)
+    machine.state.features_pending.extend(new)
+    waiting = [name for name in params["name"] if name in machine.state.features_pending]
+    return {"changed": bool(new), "reboot_required": bool(waiting)}
+
+
 def require(machine: Machine, feature: str, what: str) -> None:
     """Fail as the real thing does where a part of IIS is missing."""
     if not machine.state.features.get(feature):
@@ -121,5 +149,14 @@ MODULES = {
             "include_sub_features": Option("bool", False, modelled=(False,)),
             "source": Option(modelled=()),
         },
-    )
+    ),
+    "ansible.windows.win_optional_feature": Module(
+        win_optional_feature,
+        {
+            "name": Option("list", required=True),
+            "state": Option(default="present", choices=("present", "absent"), modelled=("present",)),
+            "include_parent": Option("bool", False),
+            "source": Option(modelled=()),
+        },
+    ),
 }

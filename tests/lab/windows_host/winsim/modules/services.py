@@ -23,6 +23,12 @@ def win_service(machine: Machine, params: Params) -> Result:
         service["start_mode"] = params["start_mode"]
     if params["state"] == "started" and service["start_mode"] == "disabled" and service["state"] != "started":
         raise ModuleFailure(f"Service '{service['display_name']} ({name})' cannot be started: it is disabled")
+    if params["state"] in ("started", "restarted") and service.get("fault"):
+        service["state"] = "stopped"
+        raise ModuleFailure(
+            f"Service '{service['display_name']} ({name})' cannot be started due to the following error: "
+            f"{service['fault']}"
+        )
     if params["state"] in ("started", "stopped"):
         service["state"] = params["state"]
     result: Result = {

@@ -1,0 +1,109 @@
+"""WSL on the simulated machine: who may start a guest, what holds it, what ends it, at which address it answers.
+
+From the source of microsoft/WSL (August 2026): LocalSystem is refused; distributions belong to an account; an
+instance ends 15 seconds after its last client unless `instanceIdleTimeout=-1` stands in the owner's .wslconfig.
+The address of a guest is new at each start; iis/portproxy.py leads it to the container that plays the guest.
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import time
+from typing import Any
+
+from .environment import profile
+from .scheduler import Launch, Ran, program
+from .state import State, Store
+
+log = logging.getLogger("winsim.wsl")
+
+NETWORK = "172.29."
+IDLE_SECONDS = 15.0
+FAILED = 0xFFFFFFFF  # what wsl.exe ends with when it refuses
+_HOLD = ["--user", "root", "--exec", "sleep", "infinity"]
+
+
+class WslError(Exception):
+    """wsl.exe ends with an error; the text is what it says."""
+
+
+def find(state: State, user: str, name: str) -> tuple[str, dict[str, Any]]:
+    """The distribution of that account by its name, whatever the case. Raises WslError."""
+    if user == "SYSTEM":
+        raise WslError(
+            "Running WSL as local system is not supported.\nError code: Wsl/WSL_E_LOCAL_SYSTEM_NOT_SUPPORTED"
+        )
+    for known, entry in own(state, user).items():
+        if known.lower() == name.lower():
+            return known, entry
+    raise WslError(
+        "There is no distribution with the supplied name.\nError code: Wsl/Service/WSL_E_DISTRO_NOT_FOUND"
+    )
+
+
+def own(state: State, user: str) -> dict[str, dict[str, Any]]:
+    """The distributions of an account. One without an owner is that of whoever asks."""
+    return {
+        name: entry
+        for name, entry in state.wsl_distributions.items()
+        if entry.get("owner", user).lower() == user.lower()
+    }
+
+
+def start(state: State, entry: dict[str, Any]) -> None:
+    """The guest runs afterwards, at an address that no start before had."""
+    if entry["state"] == "Running":
+        return
+    state.wsl_starts += 1
+    entry["address"] = f"{NETWORK}{state.wsl_starts % 250 + 1}.2"
+    entry["state"] = "Running"
+
+
+def end_idle(store: Store, now: float) -> None:
+    """Guests that nothing has used for a while end, as WSL ends them."""
+    state = store.read()
+    idle = [
+        name
+        for name, entry in state.wsl_distributions.items()
+        if entry["state"] == "Running"
+        and name not in store.held
+        and now - store.used.setdefault(name, now) > IDLE_SECONDS
+        and setting(store, entry.get("owner", ""), "general", "instanceIdleTimeout") != "-1"
+    ]
+    if idle:
+        with store.edit() as state:
+            for name in idle:
+                log.info("the distribution %s ends: no client for %.0f s", name, IDLE_SECONDS)
+                state.wsl_distributions[name]["state"] = "Stopped"
+
+
+def setting(store: Store, user: str, section: str, key: str) -> str | None:
+    r"""A value of C:\Users\USER\.wslconfig; names count without regard to case."""
+    try:
+        text = store.path(profile(user) + r"\.wslconfig").read_text(encoding="utf-8-sig")
+    except OSError:
+        return None
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(text)
+    wanted = next((name for name in parser.sections() if name.lower() == section.lower()), None)
+    return parser.get(wanted, key, fallback=None) if wanted else None
+
+
+@program("wsl.exe")
+def hold(launch: Launch) -> Ran:
+    """`wsl.exe --distribution NAME --user root --exec sleep infinity`: the guest runs as long as this does."""
+    words = launch.arguments
+    if len(words) != 2 + len(_HOLD) or words[0] not in ("--distribution", "-d") or words[2:] != _HOLD:
+        log.error("The Windows simulator does not model the task `wsl.exe %s`", " ".join(words))
+        return Ran(FAILED)
+    try:
+        with launch.store.edit() as state:
+            name, entry = find(state, launch.user, words[1])
+            start(state, entry)
+    except WslError as error:
+        log.error("wsl.exe: %s", error)
+        return Ran(FAILED)
+    launch.store.held.add(name)
+    launch.store.used[name] = time.time()
+    return Ran(0, lasting=True)
