@@ -85,9 +85,8 @@ def test_a_port_proxy_that_leads_to_an_address_of_yesterday_is_seen(lab: Lab) ->
 def test_a_certificate_of_another_authority_is_seen(lab: Lab, tmp_path: Path) -> None:
     ensure(tmp_path, "other")
     settings = {
-        "iis_gateway_certificate_pfx": tmp_path / "tls" / "site.pfx",
-        "iis_gateway_certificate_pem": tmp_path / "tls" / "site.crt",
-        "iis_gateway_certificate_password": (tmp_path / "site-pfx-password").read_text(),
+        "tls_certificate_pfx": tmp_path / "tls" / "site.pfx",
+        "tls_certificate_pfx_password": (tmp_path / "site-pfx-password").read_text(),
     }
     words = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     lab.play("other-certificate", "--limit", "windows-host", *words).ended_well()

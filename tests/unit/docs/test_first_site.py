@@ -114,23 +114,20 @@ def test_without_the_password_or_with_another_one_ansible_says_what_the_pages_sa
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="this machine has no openssl")
-def test_the_certificates_lines_make_the_files_that_the_inventory_names(controller: Controller) -> None:
+def test_the_certificates_line_makes_the_file_that_the_inventory_names(controller: Controller) -> None:
     controller.files.mkdir(parents=True)
-    lines = block_with("openssl pkcs12")
+    page = ROOT / "docs" / "certificates.md"
+    (lines,) = [block.text for block in pages.blocks(page, "sh") if "openssl pkcs12" in block.text]
     request = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=a.example.org -days 9"
     controller.type(f"{request} -keyout privkey.pem -out fullchain.pem")
-    export, take = lines.splitlines()
-    controller.type(export, answers="secret\nsecret\n")
-    controller.type(take, answers="secret\n")
-    fingerprint = "openssl x509 -noout -fingerprint -sha256 -in "
-    assert controller.type(fingerprint + str(controller.files / "site.crt")) == controller.type(
-        fingerprint + "fullchain.pem"
-    )
-    assert "PRIVATE KEY" not in (controller.files / "site.crt").read_text()
+    controller.type(lines, answers="secret\nsecret\n")
+    pfx = f"openssl pkcs12 -in {controller.files / 'site.pfx'} -clcerts -nokeys -passin pass:secret"
+    fingerprint = "openssl x509 -noout -fingerprint -sha256"
+    assert controller.type(f"{pfx} | {fingerprint}") == controller.type(f"{fingerprint} -in fullchain.pem")
     named = (ROOT / "ansible" / "site_template" / "group_vars" / "all" / "site.yml").read_text()
-    for file in ("winrm-ca.pem", "site.pfx", "site.crt"):
-        assert f"~/comfystack/mysite/{file}" in PAGE.read_text()
-        assert f"#   {file} " in named
+    assert "~/comfystack/mysite/winrm-ca.pem" in PAGE.read_text()
+    assert "#   winrm-ca.pem " in named
+    assert "/home/you/comfystack/mysite/site.pfx" in page.read_text()
 
 
 def test_the_lists_of_models_have_every_locked_one(controller: Controller) -> None:

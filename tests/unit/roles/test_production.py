@@ -29,7 +29,6 @@ BIN = Path(sys.executable).parent
 ANSIBLE = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg")}
 SECRETS = {
     "vault_windows_password": "not-the-real-one",
-    "vault_certificate_password": "not-the-real-one",
     "vault_edge_token_operator": "0123456789abcdef" * 4,
 }
 SPECS = {role.name: interface.read(role).options for role in ROLES}

@@ -93,7 +93,7 @@ def test_without_a_vault_it_says_which_secrets_are_missing_and_what_to_type(
 
 def test_placeholders_empty_values_and_clear_text_are_refused_together(site: Site) -> None:
     site.keep(
-        {**site.example, "vault_windows_password": "", "vault_certificate_password": "xyzzy-plugh"},
+        {**site.example, "vault_windows_password": "", "vault_another_password": "xyzzy-plugh"},
         encrypted=False,
     )
     said = message(site.deploy())

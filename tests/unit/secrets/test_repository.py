@@ -44,7 +44,7 @@ def repository(tmp_path: Path) -> Path:
             f"edge_proxy_tokens:\n  - name: me\n    token: {TOKEN}\n",
         ),
         ("inventories/mine/group_vars/windows_hosts.yml", f"ansible_password: {PASSWORD}\n"),
-        ("inventories/mine/group_vars/all.yml", f"iis_gateway_certificate_password: {PASSWORD}\n"),
+        ("inventories/mine/group_vars/all.yml", f"tls_certificate_pfx_password: {PASSWORD}\n"),
         ("token", f"{TOKEN}\n"),
         ("edge/tokens.conf", f'"{TOKEN}" "lab";\n'),
         ("edge/tokens.map", f'"{TOKEN}" "lab";\n'),

@@ -142,7 +142,7 @@ class Windows:
             process.wait(timeout=10)
 
     def issue_site_certificate(self, *names: str, days: int = 30, into: str = "site") -> str:
-        """Put a certificate where `certificate_files` says it is; the thumbprint."""
+        """Put a certificate where `certificate_file` says it is; the thumbprint."""
         certificate, key = self.authority.issue(*(x509.DNSName(name) for name in names), days=days)
         encryption = serialization.BestAvailableEncryption(PFX_PASSWORD.encode())
         pfx = pkcs12.serialize_key_and_certificates(
@@ -152,12 +152,9 @@ class Windows:
         (self.folder / f"{into}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303
 
-    def certificate_files(self, name: str = "site") -> dict[str, Any]:
-        """The role's variables for a certificate that was issued."""
-        return {
-            "iis_gateway_certificate_pfx": str(self.folder / f"{name}.pfx"),
-            "iis_gateway_certificate_pem": str(self.folder / f"{name}.pem"),
-        }
+    def certificate_file(self, name: str = "site") -> dict[str, Any]:
+        """The role's variable for a certificate that was issued."""
+        return {"tls_certificate_pfx": str(self.folder / f"{name}.pfx")}
 
     def as_host(self, **variables: Any) -> dict[str, Any]:
         """The host variables under which Ansible reaches the machine and the roles know the site."""
@@ -173,8 +170,9 @@ class Windows:
             "site_build_dir": str(self.folder),
             "site_public_name": SITE,
             "site_token_file": str(self.folder / "token"),
-            "iis_gateway_certificate_password": PFX_PASSWORD,
-            **self.certificate_files(),
+            "tls_certificate_mode": "pfx",
+            "tls_certificate_pfx_password": PFX_PASSWORD,
+            **self.certificate_file(),
             **variables,
         }
 

@@ -12,6 +12,7 @@ from .machine import SITE, Played, Windows, new_windows, play
 ROLES = [
     {"name": "WSL", "ansible.builtin.import_role": {"name": "wsl_host"}},
     {"name": "IIS", "ansible.builtin.import_role": {"name": "iis_gateway"}},
+    {"name": "TLS", "ansible.builtin.import_role": {"name": "tls_certificate"}},
 ]
 SHOP = Site(7, r"C:\shop", "shop", bindings=[Binding("http", 80, "shop.example")])
 

@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from tests.lab.windows_host.winsim.machine import ARR_DLL
 
-from .machine import REPOSITORY, SITE, Played, Windows, new_windows, play
+from .machine import PFX_PASSWORD, REPOSITORY, SITE, Played, Windows, new_windows, play
 
 WSL = {
     "name": "WSL",
     "ansible.builtin.include_role": {"name": "wsl_host"},
     "when": "inventory_hostname in ['no-distribution', 'stopped']",
+}
+TLS = {
+    "name": "TLS",
+    "ansible.builtin.include_role": {"name": "tls_certificate"},
+    "when": "tls_certificate_mistake is defined",
 }
 IIS = {"name": "IIS", "ansible.builtin.import_role": {"name": "iis_gateway"}}
 
@@ -33,11 +40,29 @@ WEB_CONFIGS: dict[str, tuple[str, str, str]] = {
         "system.webServer/proxy is locked",
     ),
 }
+CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
+    "expired": ({"tls_certificate_pfx": "expired.pfx"}, "next step: renew it"),
+    "other-name": ({"tls_certificate_pfx": "other.pfx"}, f"expected: one that is in date and for {SITE}"),
+    "no-file": (
+        {"tls_certificate_pfx": "none.pfx"},
+        "none.pfx: no readable file (No such file or directory)",
+    ),
+    "no-key": ({"tls_certificate_pfx": "no-key.pfx"}, "no-key.pfx: certificates without a private key"),
+    "wrong-password": (
+        {"tls_certificate_pfx_password": PFX_PASSWORD.upper()},
+        "a file that its password does not open",
+    ),
+    "nothing-stored": ({"tls_certificate_mode": "store"}, f"that\nserves {SITE}: there is none at all"),
+    "no-such-thumbprint": (
+        {"tls_certificate_mode": "store", "tls_certificate_thumbprint": "ab:cd"},
+        "the certificate ab:cd that",
+    ),
+    "old-setting": ({"iis_gateway_certificate_pfx": "x"}, "next step: call it tls_certificate_pfx"),
+}
 REFUSED: dict[str, str] = {
     **{name: said for name, (_, said) in SITES.items()},
     **{name: said for name, (_, _, said) in WEB_CONFIGS.items()},
-    "expired": "next step: renew it",
-    "other-name": f"expected: {SITE} among them",
+    **{name: said for name, (_, said) in CERTIFICATES.items()},
     "long-query": "expected: from 1 to 16383",
     "no-arr": "expected: Application Request Routing 3.0 is installed",
     "no-public-name": "missing required arguments: site_public_name",
@@ -57,10 +82,27 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Windows]:
         yield machine
 
 
+def as_mistaken(windows: Windows, settings: dict[str, Any]) -> dict[str, Any]:
+    """The machine with wrong settings of the certificate; files are meant in its folder."""
+    there = {
+        name: str(windows.folder / value) if value.endswith(".pfx") else value
+        for name, value in settings.items()
+    }
+    return windows.as_host(tls_certificate_mistake=True, **there)
+
+
 def inventory(windows: Windows, broken: Windows) -> dict[str, dict[str, Any]]:
     """Every mistake is a host of its own; all of them are one machine or the other."""
     windows.issue_site_certificate(SITE, days=-1, into="expired")
     windows.issue_site_certificate("other.example", into="other")
+    without_key = pkcs12.serialize_key_and_certificates(
+        None,
+        None,
+        None,
+        [windows.authority.certificate],
+        serialization.BestAvailableEncryption(PFX_PASSWORD.encode()),
+    )
+    (windows.folder / "no-key.pfx").write_bytes(without_key)
     text = (REPOSITORY / "iis" / "web.config.j2").read_text()
     hosts = {name: windows.as_host(iis_gateway_sites=[site]) for name, (site, _) in SITES.items()}
     for name, (find, replace, _) in WEB_CONFIGS.items():
@@ -71,8 +113,7 @@ def inventory(windows: Windows, broken: Windows) -> dict[str, dict[str, Any]]:
     del nameless["site_public_name"]
     return {
         **hosts,
-        "expired": windows.as_host(**windows.certificate_files("expired")),
-        "other-name": windows.as_host(**windows.certificate_files("other")),
+        **{name: as_mistaken(windows, settings) for name, (settings, _) in CERTIFICATES.items()},
         "long-query": windows.as_host(iis_gateway_max_query_string_bytes=16_384),
         "no-public-name": nameless,
         "no-arr": broken.as_host(),
@@ -86,7 +127,7 @@ def refused(windows: Windows, broken: Windows) -> Played:
     machines = (windows, broken)
     before = [machine.everything() for machine in machines]
     # Whom the first role refuses never comes to the second.
-    played = play(windows.folder / "refused", inventory(windows, broken), tasks=[WSL, IIS])
+    played = play(windows.folder / "refused", inventory(windows, broken), tasks=[WSL, TLS, IIS])
     assert [machine.everything() for machine in machines] == before
     return played
 

@@ -110,7 +110,7 @@ def later(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     yield from play_on(
         {
             "same": (same, {}),
-            "wrong": (wrong, {"iis_gateway_certificate_password": "wrong-one"}),
+            "wrong": (wrong, {"tls_certificate_pfx_password": "wrong-one"}),
             "renewed": (renewed, {}),
             "interrupted": (interrupted, {}),
         }
@@ -132,14 +132,14 @@ class TestLaterRuns:
 
     def test_a_pfx_that_cannot_be_opened_leaves_the_old_certificate_bound(self, later: Later) -> None:
         assert later.played.count("failed", "wrong") == 1
-        assert "found: Windows could not take certificate" in later.played.about("wrong")
+        assert "a file that its password does not open" in later.played.about("wrong")
         assert "wrong-one" not in later.played.output
         assert later.untouched("wrong")
 
     def test_a_renewed_certificate_is_bound_and_reported(self, later: Later, story: Story) -> None:
         assert later.played.count("failed", "renewed") == 0, later.played.about("renewed")
         bound = re.search(
-            r"TASK \[.*IIS answers for the public name[^]]*\].*\n(?:.*\n)*?changed: \[renewed\]",
+            r"TASK \[.*IIS answers for the public name with its certificate[^]]*\].*\n(?:.*\n)*?changed: \[renewed\]",
             later.played.output,
         )
         assert bound, later.played.about("renewed")
@@ -177,8 +177,8 @@ class TestCheckMode:
             ("converged", 0),
             # The timeout; the certificate's passage; the binding.
             ("changing", 3),
-            # The way into the guest and the Windows features: nothing further can be foretold before IIS is there.
-            ("bare", 2),
+            # The way into the guest, the Windows features, the certificate's passage: the sites cannot be foretold.
+            ("bare", 3),
         ],
     )
     def test_it_foretells(self, foretold: Later, host: str, changes: int) -> None:
