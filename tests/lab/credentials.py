@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from .names import DOMAIN, PUBLIC_NAME
+from .names import DOMAIN, FORGE_NAMES, PUBLIC_NAME
 
 WINDOWS_USER = "ansible"
 VALID_DAYS = 397
@@ -136,7 +136,7 @@ def ensure(folder: Path, lab: str) -> None:
     if not (folder / "tls" / "site.pfx").exists():
         authority = Authority(lab)
         winrm_key, winrm = authority.issue(["windows-host", "127.0.0.1", "localhost"])
-        site_key, site = authority.issue([PUBLIC_NAME, f"*.{DOMAIN}"])
+        site_key, site = authority.issue([PUBLIC_NAME, *FORGE_NAMES, f"*.{DOMAIN}"])
         password = (folder / "site-pfx-password").read_bytes()
         _write(folder / "ca.pem", _pem(authority.certificate), 0o644)
         _write(folder / "tls" / "winrm.crt", _pem(winrm), 0o644)

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LABEL = "comfystack.lab"
 DOMAIN = "comfystack.test"
 PUBLIC_NAME = f"qwen-image-edit.{DOMAIN}"
+# The names whose services do not exist yet.
+FORGE_NAMES = (f"stable-diffusion-webui-forge.{DOMAIN}", f"turbo.stable-diffusion-webui-forge.{DOMAIN}")
 # A Docker name, a folder and part of a host name at once.
 _VALID = re.compile(r"[a-z][a-z0-9-]{0,29}")
 

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from yarl import URL
 
 from tests.lab.windows_host.winsim.iis import server
+from tests.lab.windows_host.winsim.iis.replies import REASON
 from tests.lab.windows_host.winsim.machine import prepare
 from tests.lab.windows_host.winsim.state import AppPool, Binding, PortProxy, Site, State, Store
 
@@ -33,10 +34,13 @@ ROOT = r"D:\sites\qwen"
 TEMPLATE = Path(__file__).parents[3] / "iis" / "web.config.j2"
 BACKEND_PORT = 8188
 VARIABLES = [
+    "HTTP_FORWARDED",
     "HTTP_SEC_WEBSOCKET_EXTENSIONS",
     "HTTP_X_FORWARDED_FOR",
     "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
     "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_REAL_IP",
 ]
 
 
@@ -46,6 +50,7 @@ def render(**changes: Any) -> str:
         "site": {"name": NAME, "backend_port": BACKEND_PORT},
         "iis_gateway_max_upload_bytes": 1_000_000,
         "iis_gateway_max_query_string_bytes": 8192,
+        "_iis_gateway_redirect": True,
     }
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
@@ -255,10 +260,10 @@ class Machine:
     async def send(
         self, method: str, path: str, scheme: str = "https", name: str = NAME, **options: Any
     ) -> tuple[aiohttp.ClientResponse, str]:
-        """The answer, redirects not followed, and its body as text."""
+        """The answer, redirects not followed, and its body as text, or else the simulator's reason for it."""
         url = URL(self.url(path, scheme, name), encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
-            return response, await response.text()
+            return response, await response.text() or response.headers.get(REASON, "")
 
     def write(self, name: str, text: str) -> None:
         """A file of the site."""

@@ -45,8 +45,7 @@ async def test_without_a_type_for_bare_names_a_challenge_is_not_served(machine: 
 
 @on_machine
 async def test_before_the_first_certificate_the_redirect_can_be_left_out(machine: Machine) -> None:
-    site = {"name": NAME, "backend_port": 8188, "redirect_to_https": False}
-    machine.write("web.config", render(site=site))
+    machine.write("web.config", render(_iis_gateway_redirect=False))
     response, _ = await machine.get("/", scheme="http")
     assert response.status == 200
     assert machine.backend.last.headers["x-forwarded-proto"] == "http"

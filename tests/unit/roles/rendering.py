@@ -22,6 +22,7 @@ LEAST: dict[str, object] = {
     "site_name": "plain",
     "site_build_dir": "/build/plain",
     "site_public_name": "images.example.org",
+    "site_public_sites": [{"name": "images.example.org", "backend_port": 8188}],
     "site_token_file": "/build/plain/token",
     "comfyui_service_models_dir": "/srv/models",
     "edge_proxy_tokens": [{"name": "operator", "token": "0123456789abcdef0123456789abcdef"}],

@@ -45,7 +45,8 @@ def nginx_conf(**changes: object) -> Directive:
 
 
 def web_config(site: dict[str, Any] | None = None, **changes: object) -> webconfig.WebConfig:
-    text = rendering.render(WEB_CONFIG, "iis_gateway", {**LEAST, **changes}, site={**SITE, **(site or {})})
+    facts = {"site": {**SITE, **(site or {})}, "_iis_gateway_redirect": changes.pop("redirect", True)}
+    text = rendering.render(WEB_CONFIG, "iis_gateway", {**LEAST, **changes}, **facts)
     return webconfig.parse(text.encode())
 
 
@@ -222,14 +223,15 @@ class TestOneLimitForAll:
 
 class TestTheRulesForIis:
     def test_they_forward_to_windows_own_loopback(self) -> None:
-        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site={**SITE, "backend_port": 9000})
+        site = {**SITE, "backend_port": 9000}
+        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site=site, _iis_gateway_redirect=True)
         assert 'url="http://127.0.0.1:9000{UNENCODED_URL}"' in text
         # `localhost` would be tried as IPv6 first.
         assert "//localhost" not in text
 
-    @pytest.mark.parametrize(("wanted", "rules"), [(True, 3), (False, 2)])
-    def test_https_is_forced_unless_a_site_does_not_want_it(self, wanted: bool, rules: int) -> None:
-        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site={**SITE, "redirect_to_https": wanted})
+    @pytest.mark.parametrize(("wanted", "rules"), [(True, 4), (False, 3)])
+    def test_https_is_forced_where_it_is_asked_for(self, wanted: bool, rules: int) -> None:
+        text = rendering.render(WEB_CONFIG, "iis_gateway", LEAST, site=SITE, _iis_gateway_redirect=wanted)
         assert text.count("<rule name=") == rules
         assert ('type="Redirect"' in text) is wanted
 

@@ -169,6 +169,7 @@ class Windows:
             "site_name": "tests",
             "site_build_dir": str(self.folder),
             "site_public_name": SITE,
+            "site_public_sites": [{"name": SITE, "backend_port": 8188}],
             "site_token_file": str(self.folder / "token"),
             "tls_certificate_mode": "pfx",
             "tls_certificate_pfx_password": PFX_PASSWORD,
@@ -232,6 +233,8 @@ def play(
             "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
             "ANSIBLE_ROLES_PATH": str(REPOSITORY / "roles"),
             "ANSIBLE_FILTER_PLUGINS": str(REPOSITORY / "ansible" / "plugins" / "filters"),
+            # The filters read the client's package: this one, not the one that was installed last.
+            "PYTHONPATH": str(REPOSITORY / "comfyui" / "client"),
             "ANSIBLE_FORKS": "16",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
             "ANSIBLE_NOCOLOR": "1",

@@ -30,7 +30,7 @@ IIS = {"name": "IIS", "ansible.builtin.import_role": {"name": "iis_gateway"}}
 SITES: dict[str, tuple[dict[str, Any], str]] = {
     "bad-name": ({"name": "-bad-.example", "backend_port": 8188}, "expected: a full host name"),
     "bad-port": ({"name": SITE, "backend_port": 70000}, "a port from 1 to 65535"),
-    "no-port": ({"name": SITE}, "missing required arguments: backend_port"),
+    "no-name": ({"backend_port": 8188}, "missing required arguments: name"),
 }
 WEB_CONFIGS: dict[str, tuple[str, str, str]] = {
     "torn": ("</rewrite>", "", "not well-formed XML: mismatched tag"),
@@ -38,6 +38,11 @@ WEB_CONFIGS: dict[str, tuple[str, str, str]] = {
         "<httpProtocol>",
         "<proxy enabled='true' /><httpProtocol>",
         "system.webServer/proxy is locked",
+    ),
+    "compressed": (
+        '<set name="HTTP_SEC_WEBSOCKET_EXTENSIONS" value="" />',
+        "",
+        "does not set HTTP_SEC_WEBSOCKET_EXTENSIONS: ARR 3 drops a WebSocket",
     ),
 }
 CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
@@ -64,6 +69,7 @@ REFUSED: dict[str, str] = {
     **{name: said for name, (_, _, said) in WEB_CONFIGS.items()},
     **{name: said for name, (_, said) in CERTIFICATES.items()},
     "long-query": "expected: from 1 to 16383",
+    "too-much": "expected: from 1 to 4294967295",
     "no-arr": "expected: Application Request Routing 3.0 is installed",
     "no-public-name": "missing required arguments: site_public_name",
     "no-distribution": "found: the WSL distributions Ubuntu\nexpected: Debian",
@@ -115,6 +121,7 @@ def inventory(windows: Windows, broken: Windows) -> dict[str, dict[str, Any]]:
         **hosts,
         **{name: as_mistaken(windows, settings) for name, (settings, _) in CERTIFICATES.items()},
         "long-query": windows.as_host(iis_gateway_max_query_string_bytes=16_384),
+        "too-much": windows.as_host(site_max_upload_bytes=4294967296),
         "no-public-name": nameless,
         "no-arr": broken.as_host(),
         "no-distribution": windows.as_host(wsl_host_distribution="Debian"),

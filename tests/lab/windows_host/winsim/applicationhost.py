@@ -7,12 +7,10 @@ their defaults here: a script that finds a default in force writes nothing, and 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .machine import ARR_DLL
-
-if TYPE_CHECKING:
-    from .modules.contract import Machine
+from .state import Site, State, Store
 
 
 class UnknownSetting(Exception):
@@ -46,6 +44,18 @@ SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
     },
 }
 
+# Children of <site>, which is where HSTS lives since Windows build 1709.
+SITE_SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
+    "hsts": {
+        "enabled": ("bool", False),
+        "max-age": ("int", 0),
+        "includeSubDomains": ("bool", False),
+        "preload": ("bool", False),
+        "redirectHttpToHttps": ("bool", False),
+    },
+}
+_SITE = re.compile(r"system\.applicationHost/sites/site\[@name='(?P<name>[^']+)'\]/(?P<child>\w+)")
+
 # The fields of a site's log, in no order: <siteDefaults>'s logFile/@logExtFileFlags. UriQuery is among them.
 LOG_FIELDS = (
     "Date,Time,ClientIP,UserName,ServerIP,Method,UriStem,UriQuery,HttpStatus,Win32Status,TimeTaken,ServerPort,"
@@ -66,12 +76,11 @@ def timespan(text: str) -> str:
 
 
 def _attribute(section: str, name: str) -> tuple[str, Any]:
-    try:
-        return SCHEMA[section][name]
-    except KeyError:
-        raise UnknownSetting(
-            "the Windows simulator's schema in applicationhost.py has no such setting"
-        ) from None
+    of_site = _SITE.fullmatch(section)
+    known = SITE_SCHEMA.get(of_site["child"], {}) if of_site else SCHEMA.get(section, {})
+    if name not in known:
+        raise UnknownSetting("the Windows simulator's schema in applicationhost.py has no such setting")
+    return known[name]
 
 
 def convert(section: str, name: str, value: Any) -> Any:
@@ -87,14 +96,31 @@ def convert(section: str, name: str, value: Any) -> Any:
     return timespan(text) if kind == "timespan" else text
 
 
-def read_setting(machine: Machine, section: str, name: str) -> Any:
+def read_setting(state: State, store: Store, section: str, name: str) -> Any:
     """The value in force: what was set, or the schema's default; raises UnknownSetting."""
-    if section.startswith("system.webServer/proxy") and not machine.path(ARR_DLL).is_file():
+    if section.startswith("system.webServer/proxy") and not store.path(ARR_DLL).is_file():
         raise UnknownSetting("Application Request Routing is not installed")
-    if section == "system.webServer/webSocket" and not machine.state.features.get("Web-WebSockets"):
+    if section == "system.webServer/webSocket" and not state.features.get("Web-WebSockets"):
         raise UnknownSetting("the Windows feature Web-WebSockets is not installed")
     _, default = _attribute(section, name)
-    return machine.state.server_config.get(section, {}).get(name, default)
+    if of_site := _SITE.fullmatch(section):
+        return _site(state, of_site).attributes.get(f"{of_site['child']}.{name}", default)
+    return state.server_config.get(section, {}).get(name, default)
+
+
+def write_setting(state: State, section: str, name: str, value: Any) -> None:
+    """Set what `read_setting` has found."""
+    if of_site := _SITE.fullmatch(section):
+        _site(state, of_site).attributes[f"{of_site['child']}.{name}"] = value
+    else:
+        state.server_config.setdefault(section, {})[name] = value
+
+
+def _site(state: State, found: re.Match[str]) -> Site:
+    # XPath compares names with regard to case.
+    if found["name"] not in state.sites:
+        raise UnknownSetting(f"IIS has no site '{found['name']}'")
+    return state.sites[found["name"]]
 
 
 def show(value: Any) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import iis_script_models as iis
 from . import script_models as models
 from . import wsl_script_models as wsl
 from .script_models import ScriptError, ScriptRun
@@ -36,18 +37,18 @@ class Script:
 SCRIPTS: dict[str, Script] = {
     "7c126debdac22a8b567fbac0ea45f41c2752941781e3e9d26765ff2f8a80906f": Script(
         "iis/powershell/Set-ServerSetting.ps1",
-        models.set_server_setting,
+        iis.set_server_setting,
         ("Settings",),
     ),
     "a3cbe6e968d99e95394bb09781ceab5d81e2779a097f7c4cc87116cc1197eeb2": Script(
         "iis/powershell/Add-AllowedServerVariable.ps1",
-        models.add_allowed_server_variable,
+        iis.add_allowed_server_variable,
         ("Names",),
     ),
-    "84f9edb0c4a3d8e069c4488ed54c3f2b59060eccf3d2079e146ba082f8093629": Script(
+    "6c55a7d23d199bdce34b3f3a876facfc9213e1fb9a78497b8da06a77cb2e91c4": Script(
         "iis/powershell/Remove-SiteLogField.ps1",
-        models.remove_site_log_field,
-        ("Site", "Fields"),
+        iis.remove_site_log_field,
+        ("Sites", "Fields"),
     ),
     "f928a21985b1da9f1b9fe85c586e45e15d08ec232908c377110bacfd651b71a9": Script(
         "iis/powershell/Remove-Leftover.ps1",

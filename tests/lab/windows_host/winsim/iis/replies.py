@@ -8,8 +8,13 @@ from http import HTTPStatus
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .errors import HttpSysError, IisError
+from .errors import HttpSysError, IisError, NotModelledError
 from .exchange import Exchange
+from .webconfig import Node
+
+# The simulator's own: why it answered with an error. No IIS sends it.
+REASON = "X-Simulator-Reason"
+NO_CONFIGURATION = 19
 
 
 class Reply(web.StreamResponse):
@@ -49,15 +54,46 @@ async def begin(exchange: Exchange, reply: Reply) -> None:
 
 
 async def send_error(exchange: Exchange, error: IisError) -> Reply:
-    """The page of an error.
+    """The answer to a request that failed here, as IIS's module for custom errors makes it.
 
-    A real IIS shows the reason to browsers on the machine itself and a bare page to all others; here
-    everybody sees it, because whoever meets it is looking for the mistake.
+    A page that the site names is sent. With existingResponse="PassThrough" the module leaves alone what there is,
+    and for an error of IIS or ARR itself that is nothing. Otherwise a real IIS shows the reason to browsers on
+    the machine itself and a bare page to all others; here everybody sees it, because whoever meets it is looking
+    for the mistake. For the same reason every such answer has a header that IIS does not know.
     """
     exchange.substatus, exchange.win32 = error.substatus, error.win32
     title = f"HTTP Error {error.status}.{error.substatus} - {phrase(error.status)}"
     headers = CIMultiDict({"Content-Type": "text/html; charset=utf-8", "Cache-Control": "private"})
-    return await send(exchange, error.status, headers, page(title, error.detail))
+    headers[REASON] = f"{error.status}.{error.substatus} {error.detail}".replace("\n", " ")
+    body = page(title, error.detail)
+    errors = exchange.config.section("httpErrors")
+    # A web.config that cannot be read sets nothing.
+    if error.substatus == NO_CONFIGURATION:
+        pass
+    elif errors.text("existingResponse") == "PassThrough":
+        body = b""
+        del headers["Content-Type"]
+    elif (own := _own_page(exchange, errors, error)) is not None:
+        body, headers["Content-Type"] = own, "text/html"
+    return await send(exchange, error.status, headers, body)
+
+
+def _own_page(exchange: Exchange, errors: Node, error: IisError) -> bytes | None:
+    """The site's own file for an error; None where IIS's pages are meant."""
+    named = {
+        (entry.number("statusCode"), entry.number("subStatusCode")): entry
+        for entry in errors.entries
+        if not entry.text("prefixLanguageFilePath")
+    }
+    entry = named.get((error.status, error.substatus)) or named.get((error.status, -1))
+    if entry is None:
+        return None
+    if entry.text("responseMode") != "File":
+        raise NotModelledError(f"httpErrors with responseMode=\"{entry.text('responseMode')}\"")
+    root = exchange.site.physical_path.rstrip("\\")
+    file = exchange.store.path(f"{root}\\{entry.text('path')}")
+    # A page that is not there is IIS's fourth kind of error: one line.
+    return file.read_bytes() if file.is_file() else f"{phrase(error.status)}\n".encode()
 
 
 async def send_httpsys(request: web.BaseRequest, error: HttpSysError) -> Reply:

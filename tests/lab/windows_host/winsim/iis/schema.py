@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Value = str | bool | int
-Kind = Literal["string", "bool", "uint"] | tuple[str, ...]
+Kind = Literal["string", "bool", "uint", "int"] | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,27 @@ _FILTERING = Element(
         "denyQueryStringSequences": Element(collection=_named("add", "sequence")),
     },
 )
+_RESPONSE_MODE = Attribute(("File", "ExecuteURL", "Redirect"), "File")
+_ERROR = Element(
+    {
+        "statusCode": _number(0, required=True),
+        "subStatusCode": Attribute("int", -1),
+        "prefixLanguageFilePath": TEXT,
+        "path": KEY,
+        "responseMode": _RESPONSE_MODE,
+    }
+)
+# The pages that a fresh IIS names in applicationHost.config: bare ones, for whoever is not on the machine.
+_ERRORS: tuple[Mapping[str, Value], ...] = tuple(
+    {
+        "statusCode": status,
+        "subStatusCode": -1,
+        "prefixLanguageFilePath": r"%SystemDrive%\inetpub\custerr",
+        "path": f"{status}.htm",
+        "responseMode": "File",
+    }
+    for status in (401, 403, 404, 405, 406, 412, 500, 501, 502)
+)
 _HEADER = Element({"name": KEY, "value": TEXT})
 
 # Sections that a site may set, and that this simulator obeys or knows to be without effect on it.
@@ -215,6 +236,7 @@ SECTIONS: dict[str, Element] = {
             "defaultPath": TEXT,
             "allowAbsolutePathsWhenDelegated": NO,
         },
+        collection=Collection("error", _ERROR, ("statusCode", "subStatusCode"), inherited=_ERRORS),
         locked_attributes=frozenset({"defaultPath", "allowAbsolutePathsWhenDelegated"}),
     ),
     "system.webServer/urlCompression": Element(

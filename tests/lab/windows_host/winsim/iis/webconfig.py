@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.parsers import expat
@@ -177,7 +178,10 @@ def _entry(child: _Raw, parent: _Raw, collection: schema.Collection, entries: li
     if child.name == "clear" and collection.can_clear:
         entries.clear()
     elif child.name == "remove" and collection.can_clear:
-        wanted = tuple(child.attributes.get(name, "").lower() for name in collection.key)
+        defaults = collection.entry.attributes
+        wanted = tuple(
+            child.attributes.get(name, str(defaults[name].default)).lower() for name in collection.key
+        )
         entries[:] = [e for e in entries if _key(e, collection) != wanted]
     elif child.name == collection.add:
         node = _element(child, collection.entry)
@@ -219,6 +223,8 @@ def _value(raw: _Raw, name: str, text: str, attribute: schema.Attribute) -> sche
     if kind == "bool" and text.lower() in {"true", "false"}:
         return text.lower() == "true"
     if kind == "uint" and text.isascii() and text.isdigit() and int(text) <= 0xFFFFFFFF:
+        return int(text)
+    if kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
     if kind == "string" or (isinstance(kind, tuple) and text in kind):
         return text
