@@ -175,7 +175,9 @@ def test_every_template_can_be_rendered(inventory: Path) -> None:
 
     windows = host_of(inventory, "windows_hosts")
     for site in rendering.value("iis_gateway_sites", "iis_gateway", windows):
-        text = rendering.render("iis/web.config.j2", "iis_gateway", windows, site=site, _iis_gateway_redirect=True)
+        text = rendering.render(
+            "iis/web.config.j2", "iis_gateway", windows, site=site, _iis_gateway_redirect=True
+        )
         webconfig.parse(text.encode())
         assert 'url="http://127.0.0.1:8188{UNENCODED_URL}"' in text
 

@@ -145,7 +145,10 @@ def _limits(web: Element, plan: Plan | None) -> Iterator[Finding]:
         yield filtering.line, 'allowDoubleEscaping is not "true": a plus in a file name is 404.11'
     for name in ("hiddenSegments", "fileExtensions"):
         if not filtering.section(name).all("clear"):
-            yield filtering.line, f"{name} are not cleared: a user's file bin/x or notes.config is 404.7 or 404.8"
+            yield (
+                filtering.line,
+                f"{name} are not cleared: a user's file bin/x or notes.config is 404.7 or 404.8",
+            )
 
 
 def _answers(web: Element) -> Iterator[Finding]:
@@ -159,7 +162,10 @@ def _answers(web: Element) -> Iterator[Finding]:
         yield headers.line, "X-Powered-By is not removed: every answer says ASP.NET"
     challenges = web.section("staticContent").all("mimeMap")
     if "." not in {one.text("fileExtension") for one in challenges}:
-        yield web.line, 'no mimeMap for ".": IIS serves no file without an extension, and no challenge (404.3)'
+        yield (
+            web.line,
+            'no mimeMap for ".": IIS serves no file without an extension, and no challenge (404.3)',
+        )
 
 
 def _passed_through(web: Element) -> Iterator[Finding]:

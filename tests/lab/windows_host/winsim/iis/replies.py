@@ -89,7 +89,7 @@ def _own_page(exchange: Exchange, errors: Node, error: IisError) -> bytes | None
     if entry is None:
         return None
     if entry.text("responseMode") != "File":
-        raise NotModelledError(f"httpErrors with responseMode=\"{entry.text('responseMode')}\"")
+        raise NotModelledError(f'httpErrors with responseMode="{entry.text("responseMode")}"')
     root = exchange.site.physical_path.rstrip("\\")
     file = exchange.store.path(f"{root}\\{entry.text('path')}")
     # A page that is not there is IIS's fourth kind of error: one line.
