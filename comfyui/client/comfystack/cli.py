@@ -15,6 +15,7 @@ from typing import NoReturn
 from . import __version__, graphs, output, settings
 from .client import JOB_SECONDS, ComfyClient
 from .errors import ComfyError, ExecutionError, InputError
+from .iis_lint import command as iis_lint
 from .images import png_size, read_image
 from .progress import ProgressDisplay
 
@@ -81,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     edit.add_argument("--quiet", action="store_true", help="no progress")
     _service_arguments(edit)
+    lint = "look for what IIS would refuse or get wrong in a web.config; exit code 2 where there is something"
+    iis_lint.add(commands.add_parser("iis-lint", help=lint, description=lint.capitalize()))
     return parser
 
 

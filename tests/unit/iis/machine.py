@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import functools
+import gzip
 import inspect
 import socket
 import ssl
@@ -161,6 +162,9 @@ class Backend:
         app.router.add_post("/prompt", self._refuse)
         app.router.add_get("/slow", self._slow)
         app.router.add_get("/moved", self._moved)
+        app.router.add_get("/moved-to-backend", self._moved_to_backend)
+        app.router.add_get("/gzip", self._gzip)
+        app.router.add_get("/private", self._private)
         app.router.add_get("/progress", self._progress)
         app.router.add_get("/picture", self._picture)
         app.router.add_route("*", "/{rest:.*}", self._echo)
@@ -171,7 +175,11 @@ class Backend:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.requests.append(Seen(request.raw_path, request.headers["Host"], headers, request.method))
+        host = request.headers["Host"]
+        self.requests.append(Seen(request.raw_path, host, headers, request.method))
+        # ComfyUI's own guard: a loopback name is not for the pages of other names.
+        if host.startswith("127.") and host not in headers.get("origin", host):
+            return web.Response(status=403)
         return await handler(request)
 
     async def _echo(self, request: web.Request) -> web.Response:
@@ -202,6 +210,15 @@ class Backend:
 
     async def _moved(self, request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": f"http://{request.headers['Host']}/there"})
+
+    async def _moved_to_backend(self, _: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"http://127.0.0.1:{BACKEND_PORT}/there"})
+
+    async def _gzip(self, _: web.Request) -> web.Response:
+        return web.Response(body=gzip.compress(b"page"), headers={"Content-Encoding": "gzip"})
+
+    async def _private(self, request: web.Request) -> web.Response:
+        return web.Response(status=200 if request.headers["Authorization"] == "Bearer aBc1" else 401)
 
     async def _progress(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

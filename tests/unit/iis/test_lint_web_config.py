@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from comfystack import iis_lint
+from comfystack import cli, iis_lint
 from comfystack.iis_lint import document
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +70,36 @@ def test_what_is_no_configuration_is_refused_with_its_line(find: str, replace: s
 @given(st.text(max_size=200))
 def test_any_text_is_taken_or_refused_with_a_reason(text: str) -> None:
     assert all(line.startswith("line ") for line in refusals(text))
+
+
+class TestTheCommand:
+    def test_a_sound_file_is_quiet(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "web.config").write_text(render())
+        assert cli.main(["iis-lint", str(tmp_path / "web.config")]) == 0
+        assert capsys.readouterr().out == ""
+
+    def test_each_finding_is_a_line_with_its_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "web.config"
+        file.write_text(render().replace("<httpProtocol>", "<proxy /><httpProtocol>"))
+        assert cli.main(["iis-lint", str(file)]) == 2
+        said = capsys.readouterr()
+        assert said.out.startswith(f"{file}: line ")
+        assert "system.webServer/proxy is locked" in said.out
+        assert "1 reason(s)" in said.err
+
+    @pytest.mark.parametrize("content", ["{}", "[]", "no json"])
+    def test_a_plan_that_is_none_is_refused(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+    ) -> None:
+        (tmp_path / "web.config").write_text(render())
+        (tmp_path / "plan").write_text(content)
+        assert cli.main(["iis-lint", str(tmp_path / "web.config"), "--plan", str(tmp_path / "plan")]) == 2
+        assert "is no plan" in capsys.readouterr().err
+
+    def test_a_file_that_is_not_there_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["iis-lint", str(tmp_path / "nothing")]) == 2
+        assert "nothing cannot be read" in capsys.readouterr().err

@@ -200,6 +200,7 @@ async def _relay(
             f"The backend's own answer was replaced by this page: httpErrors existingResponse is "
             f'"{errors.text("existingResponse")}", not "PassThrough"',
         )
+    _outbound(exchange, answer)
     headers = response_headers(exchange, settings, backend.authority, answer.headers)
     reply = replies.Reply(answer.status, CIMultiDict(headers), answer.reason)
     wanted, whole = cache.wants(exchange, answer.status, answer.headers), bytearray()
@@ -223,6 +224,23 @@ async def _relay(
     if wanted:
         cache.keep(exchange, backend.target, answer.headers, headers, bytes(whole))
     return reply
+
+
+def _outbound(exchange: Exchange, answer: aiohttp.ClientResponse) -> None:
+    """Outbound rules can read no compressed answer; what they do to others is not acted out."""
+    rules = [
+        rule for rule in exchange.config.section("rewrite/outboundRules").entries if rule.flag("enabled")
+    ]
+    if rules and answer.headers.get("Content-Encoding", "identity") != "identity":
+        encoding = answer.headers["Content-Encoding"]
+        raise IisError(
+            500,
+            52,
+            "URL Rewrite Module Error. Outbound rewrite rules cannot be applied when the content of the HTTP "
+            f"response is encoded ('{encoding}')",
+        )
+    if rules:
+        raise NotModelledError(f"what the outbound rule '{rules[0].text('name')}' does to an answer")
 
 
 def response_headers(

@@ -109,6 +109,13 @@ _RULE = Element(
         ),
     },
 )
+_OUTBOUND_RULE = Element(
+    {"name": KEY, "preCondition": TEXT, "enabled": YES, "stopProcessing": NO},
+    {
+        "match": Element({"serverVariable": TEXT, "filterByTags": TEXT, "pattern": TEXT, "negate": NO}),
+        "action": Element({"type": Attribute(("None", "Rewrite"), "None"), "value": TEXT}),
+    },
+)
 _HIDDEN = (
     "web.config",
     "bin",
@@ -217,6 +224,9 @@ SECTIONS: dict[str, Element] = {
             ("name",),
         )
     ),
+    "system.webServer/rewrite/outboundRules": Element(
+        collection=Collection("rule", _OUTBOUND_RULE, ("name",))
+    ),
     "system.webServer/security/requestFiltering": _FILTERING,
     "system.webServer/httpProtocol": Element(
         {"allowKeepAlive": YES},
@@ -298,7 +308,6 @@ NOT_MODELLED = frozenset(
         "system.webServer/aspNetCore",
         "system.webServer/defaultDocument",
         "system.webServer/httpRedirect",
-        "system.webServer/rewrite/outboundRules",
         "system.webServer/rewrite/providers",
         "system.webServer/security/authorization",
         "system.webServer/tracing",
