@@ -24,7 +24,7 @@ SPEAKERS = (
     "ansible/*.py",
     "ansible/**/*.yml",
     "ansible/plugins/**/*.py",
-    "comfyui/client/comfystack/*.py",
+    "comfyui/client/comfystack/**/*.py",
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
     "roles/*/tasks/**/*.yml",
