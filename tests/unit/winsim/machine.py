@@ -27,6 +27,8 @@ from tests.lab.windows_host.winsim.state import Store
 
 REPOSITORY = Path(__file__).parents[3]
 SITE = "qwen-image-edit.comfystack.test"
+# Its service does not exist yet.
+FORGE = "stable-diffusion-webui-forge.comfystack.test"
 USER, PASSWORD = "operator", "Correct-Horse-7"
 PFX_PASSWORD = "battery-staple"  # noqa: S105
 
@@ -169,7 +171,7 @@ class Windows:
             "site_name": "tests",
             "site_build_dir": str(self.folder),
             "site_public_name": SITE,
-            "site_public_sites": [{"name": SITE, "backend_port": 8188}],
+            "site_public_sites": [{"name": SITE, "backend_port": 8188}, {"name": FORGE}],
             "site_token_file": str(self.folder / "token"),
             "tls_certificate_mode": "pfx",
             "tls_certificate_pfx_password": PFX_PASSWORD,
@@ -266,5 +268,5 @@ def new_windows(folder: Path) -> Windows:
     (folder / "ca.pem").write_bytes(authority.pem())
     windows = Windows(folder, authority)
     prepare(windows.memory(), guest="localhost")
-    windows.issue_site_certificate(SITE)
+    windows.issue_site_certificate(SITE, FORGE)
     return windows

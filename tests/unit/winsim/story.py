@@ -7,12 +7,16 @@ from pathlib import Path
 
 from tests.lab.windows_host.winsim.state import AppPool, Binding, Site, Store
 
-from .machine import SITE, Played, Windows, new_windows, play
+from .machine import FORGE, SITE, Played, Windows, new_windows, play
 
 ROLES = [
     {"name": "WSL", "ansible.builtin.import_role": {"name": "wsl_host"}},
     {"name": "IIS", "ansible.builtin.import_role": {"name": "iis_gateway"}},
     {"name": "TLS", "ansible.builtin.import_role": {"name": "tls_certificate"}},
+    {
+        "name": "Redirect",
+        "ansible.builtin.include_role": {"name": "iis_gateway", "tasks_from": "redirect"},
+    },
 ]
 SHOP = Site(7, r"C:\shop", "shop", bindings=[Binding("http", 80, "shop.example")])
 
@@ -33,7 +37,7 @@ class Story:
 def tell(folder: Path) -> Story:
     machine = new_windows(folder / "machine")
     _with_a_shop(machine.memory())
-    thumbprint = machine.issue_site_certificate(SITE)
+    thumbprint = machine.issue_site_certificate(SITE, FORGE)
     with machine.running():
         first = play(folder / "first", {"win": machine.as_host()}, tasks=ROLES)
     assert first.exit_code == 0, first.output

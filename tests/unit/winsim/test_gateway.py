@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.iis.machine import Machine, answering, in_front_of
 
-from .machine import SITE
+from .machine import FORGE, SITE
 from .story import Story
 
 Send = Callable[[Callable[[Machine], Awaitable[None]]], None]
@@ -135,3 +135,35 @@ def test_each_setting_is_needed(
 
     with pytest.raises((AssertionError, TimeoutError)):
         broken(without)
+
+
+def test_a_name_without_a_service_says_so(deployed: Send) -> None:
+    async def requests(machine: Machine) -> None:
+        response, body = await machine.get("/any/page", name=FORGE)
+        assert (response.status, response.headers["Retry-After"]) == (503, "3600")
+        assert "Not there yet" in body
+        assert FORGE in body
+        response, _ = await machine.get("/any/page", name=FORGE, scheme="http")
+        assert response.headers["Location"] == f"https://{FORGE}/any/page"
+        assert machine.backend.requests == []
+
+    deployed(requests)
+
+
+def test_browsers_are_told_to_keep_to_https_by_every_name(deployed: Send) -> None:
+    async def requests(machine: Machine) -> None:
+        for name in (SITE, FORGE):
+            response, _ = await machine.get("/", name=name)
+            assert response.headers["Strict-Transport-Security"] == "max-age=15768000"
+
+    deployed(requests)
+
+
+def test_the_page_of_another_site_opens_no_websocket(deployed: Send) -> None:
+    async def requests(machine: Machine) -> None:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await machine.session.ws_connect(machine.url("/ws"), headers={"Origin": "https://evil.example"})
+        assert refused.value.status == 403
+        assert machine.backend.requests == []
+
+    deployed(requests)

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.windows_host.winsim.state import AppPool
 from tests.unit.iis.machine import VARIABLES, healthy
 
-from .machine import SITE, USER, Played, Windows, new_windows, play
+from .machine import FORGE, SITE, USER, Played, Windows, new_windows, play
 from .story import ROLES, SHOP, Story
 
 
@@ -103,7 +103,7 @@ def later(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
         story.machine.copy(folder / name) for name in ("same", "wrong", "renewed", "interrupted")
     )
     for machine in (wrong, renewed):
-        machine.issue_site_certificate(SITE)
+        machine.issue_site_certificate(SITE, FORGE)
     for left in LEFT:
         (temporary(interrupted) / left).mkdir(parents=True)
         (temporary(interrupted) / left / "site.pfx").write_bytes(b"a key")
@@ -153,7 +153,7 @@ def foretold(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("foretold")
     converged, changing = (story.machine.copy(folder / name) for name in ("converged", "changing"))
     bare, empty = (new_windows(folder / name) for name in ("bare", "empty"))
-    changing.issue_site_certificate(SITE)
+    changing.issue_site_certificate(SITE, FORGE)
     with empty.memory().edit() as state:
         # IIS is there, and none of our site.
         state.features = dict(story.memory.read().features)
