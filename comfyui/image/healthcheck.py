@@ -1,25 +1,38 @@
-"""Healthy means that ComfyUI answers with a compute device, not only that a port is open.
+"""Healthy means that ComfyUI answers and computes on the pinned card, not only that a port is open.
 
 Asked on loopback, where no token is needed: authentication stands at the edge.
 """
 
 import json
+import os
 import sys
 import urllib.request
+from collections.abc import Mapping
+from typing import Any
 
 URL = "http://127.0.0.1:8188/system_stats"
 
 
+def problem(devices: list[dict[str, Any]], environment: Mapping[str, str]) -> str:
+    """Why these devices of ComfyUI's are not what the container was pinned to, or ""."""
+    if not devices:
+        return "no device"
+    expected = environment.get("COMFYSTACK_GPU_NAME", "")
+    # "cuda:0 NVIDIA GeForce RTX 3090 : cudaMallocAsync", or "cpu".
+    found = devices[0]["name"].partition(" ")[2].partition(" : ")[0] or devices[0]["name"]
+    return "" if not expected or found == expected else f"found: {found}; expected: {expected}"
+
+
 def main() -> int:
-    """0 when the server answers with at least one device, else 1 with the reason on stdout (Docker keeps it)."""
+    """0 when ComfyUI answers with the pinned card, else 1 with the reason on stdout (Docker keeps it)."""
     try:
         with urllib.request.urlopen(URL, timeout=3) as answer:
             devices = json.load(answer)["devices"]
+            wrong = problem(devices, os.environ)
     except (OSError, ValueError, KeyError) as error:
-        print(f"{URL}: {error}")
-        return 1
-    print(devices[0]["name"] if devices else "no device")
-    return 0 if devices else 1
+        wrong = f"{URL}: {error}"
+    print(wrong or devices[0]["name"])
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

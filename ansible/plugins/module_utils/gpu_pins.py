@@ -12,7 +12,8 @@ from typing import Any
 from ansible.module_utils.nvidia_smi import Gpu, advice, normal_pci  # type: ignore[import-untyped]
 
 FORMS = ("uuid", "index")
-KEYS = ("name", "uuid", "pci_bus_id", "form")
+TEXTS = ("name", "uuid", "pci_bus_id", "form", "variant")
+KEYS = (*TEXTS, "runs", "vram_budget_mb")
 _CORRECT = "correct gpu_pin_services in the inventory"
 
 
@@ -23,20 +24,35 @@ class PinError(Exception):
 def resolve(
     services: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mode: str
 ) -> dict[str, Any]:
-    """Service -> pin, for every service; PinError names all that cannot be pinned at once.
+    """Service -> pin, for every service that runs; PinError names all that cannot be pinned at once.
 
     `gpus` is in order of the PCI bus, so that a card's place in it is its number under
     CUDA_DEVICE_ORDER=PCI_BUS_ID.
     """
-    pins, problems = {}, []
+    pins, problems = resolve_some(services, gpus, lost, mode)
+    if problems:
+        raise PinError("\n".join(f"{service}: {problem}" for service, problem in problems.items()))
+    return pins
+
+
+def resolve_some(
+    services: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mode: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(service -> pin, service -> why it cannot be pinned), for when the rest shall run without a lost card."""
+    pins, problems = {}, {}
     for service, wish in sorted(services.items()):
         try:
-            pins[service] = _pin(_checked(wish), gpus, lost, mode)
+            wish = _checked(wish)
+            if runs(wish):
+                pins[service] = _without_card(wish) if mode == "cpu" else _pin(wish, gpus, lost, mode)
         except PinError as error:
-            problems.append(f"{service}: {error}")
-    if problems:
-        raise PinError("\n".join(problems))
-    return pins
+            problems[service] = str(error)
+    return pins, problems
+
+
+def runs(wish: dict[str, Any]) -> bool:
+    """False for a service that the plan knows and leaves off: its card and its memory are nobody's business."""
+    return bool(wish.get("runs", True))
 
 
 def _checked(wish: object) -> dict[str, Any]:
@@ -48,9 +64,14 @@ def _checked(wish: object) -> dict[str, Any]:
         raise PinError(
             advice(f"unknown key {', '.join(unknown)}", f"{', '.join(KEYS)} (an index is no pin)", _CORRECT)
         )
-    for key, value in wish.items():
-        if not (isinstance(value, str) and value.strip()):
-            raise PinError(advice(f"{key} is {value!r}", "text", _CORRECT))
+    for key in TEXTS:
+        if key in wish and not (isinstance(wish[key], str) and wish[key].strip()):
+            raise PinError(advice(f"{key} is {wish[key]!r}", "text", _CORRECT))
+    if not isinstance(wish.get("runs", True), bool):
+        raise PinError(advice(f"runs is {wish['runs']!r}", "true or false", _CORRECT))
+    budget = wish.get("vram_budget_mb", 0)
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 0:
+        raise PinError(advice(f"vram_budget_mb is {budget!r}", "a whole number of MiB", _CORRECT))
     if "name" not in wish:
         raise PinError(advice("no name", f"the card's exact name, {example}", _CORRECT))
     if wish.get("form", "uuid") not in FORMS:
@@ -62,7 +83,11 @@ def _pin(wish: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mod
     gpu = _only_match(wish, gpus, lost)
     index = gpus.index(gpu)
     form = wish.get("form", "uuid")
-    environment = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    environment = {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        **_expectation(mode, gpu.name, gpu.uuid, gpu.memory_mib),
+    }
     if mode == "wsl":
         # WSL2 hands out all cards or none; CUDA_VISIBLE_DEVICES selects, and nothing isolates.
         environment["NVIDIA_VISIBLE_DEVICES"] = "all"
@@ -84,6 +109,28 @@ def _pin(wish: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mod
     }
 
 
+def _without_card(wish: dict[str, Any]) -> dict[str, Any]:
+    """The pin of a service on a host without a card, where the processor computes (slowly, and on purpose)."""
+    return {
+        **dict.fromkeys(("name", "uuid", "index", "pci_bus_id", "memory_mib", "driver_version")),
+        "form": wish.get("form", "uuid"),
+        "mode": "cpu",
+        # An empty list hides the cards that the host may have after all.
+        "environment": {"CUDA_VISIBLE_DEVICES": "", **_expectation("cpu", "", "", None)},
+        "device_ids": [],
+    }
+
+
+def _expectation(mode: str, name: str, uuid: str, memory_mib: int | None) -> dict[str, str]:
+    """What the self-check of a container's start compares its device 0 with (comfyui/image/start.py)."""
+    return {
+        "COMFYSTACK_GPU_MODE": mode,
+        "COMFYSTACK_GPU_NAME": name,
+        "COMFYSTACK_GPU_UUID": uuid,
+        "COMFYSTACK_GPU_MEMORY_MIB": "" if memory_mib is None else str(memory_mib),
+    }
+
+
 def _only_match(wish: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...]) -> Gpu:
     """The one card of that exact name, and of that UUID or address where given."""
     wanted = f"'{wish['name']}'"
@@ -99,6 +146,14 @@ def _only_match(wish: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ..
         wanted += f" at {address}"
         matches = [gpu for gpu in matches if gpu.pci_bus_id == address]
     if len(matches) == 1:
+        if matches[0].mig:
+            raise PinError(
+                advice(
+                    f"{wanted} ({matches[0].uuid}) is divided into MIG instances",
+                    "a whole card",
+                    f"give it back as one with `nvidia-smi -i {matches[0].uuid} -mig 0`, or name another card",
+                )
+            )
         return matches[0]
     there = "; ".join(f"{gpu.name} ({gpu.uuid}, {gpu.pci_bus_id})" for gpu in gpus)
     if lost:

@@ -11,7 +11,10 @@ import dataclasses
 import re
 
 # Asked for by name and read by name: the order of the columns is nobody's business.
-QUERY_FIELDS = ("index", "name", "uuid", "pci.bus_id", "memory.total", "driver_version", "compute_cap")
+QUERY_FIELDS = (
+    *("index", "name", "uuid", "pci.bus_id", "memory.total", "driver_version", "compute_cap"),
+    "mig.mode.current",
+)
 
 WSL_NVIDIA_SMI = "/usr/lib/wsl/lib/nvidia-smi"
 
@@ -36,6 +39,8 @@ class Gpu:
     memory_mib: int | None
     driver_version: str | None
     compute_capability: str | None
+    # True where the card is divided (Multi-Instance GPU): CUDA then sees instances, and never the whole card.
+    mig: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +105,8 @@ _LOST_NEXT = {
 }
 # "... for GPU 0000:02:00.0: GPU is lost.", "... for GPU1: 0000:02:00.0: Unknown Error"
 _LOST = re.compile(r"Unable to determine the device handle for|GPU is lost|fallen off the bus")
+# An instance of a divided card; it is no card, and CUDA_VISIBLE_DEVICES would have to name it by a UUID of its own.
+_INSTANCE = re.compile(r"MIG\s.*\(UUID: MIG-")
 # "[N/A]", "[Not Supported]", "[Unknown Error]", "[GPU is lost]": a cell without a value.
 _NO_VALUE = re.compile(r"\[[^\]]*\]|N/A")
 
@@ -115,6 +122,7 @@ def read_query(output: str, errors: str, code: int, mode: str) -> Answer:
     `mode`, "wsl" or "native", decides which next step a failure names.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line for line in lines if not _INSTANCE.match(line)]
     every = lines + [line.strip() for line in errors.splitlines() if line.strip()]
     lost = tuple(dict.fromkeys(line for line in every if _LOST.search(line) and not _is_row(line)))
     for failure in _FAILURES:
@@ -203,6 +211,7 @@ def _gpu(cells: dict[str, str], row: str) -> Gpu | None:
             memory_mib=int(memory) if memory else None,
             driver_version=value["driver_version"],
             compute_capability=value["compute_cap"],
+            mig=value["mig.mode.current"] == "Enabled",
         )
     except ValueError as error:
         raise SmiFailure(

@@ -11,9 +11,9 @@ description:
   - Changes nothing. Fails with one message that says what was found, what was expected and what to do.
 options:
   mode:
-    description: Where the cards come from; C(auto) looks.
+    description: Where the cards come from; C(auto) looks. C(cpu) asks nobody, and pins services to no card.
     type: str
-    choices: [auto, wsl, native]
+    choices: [auto, wsl, native, cpu]
     default: auto
   nvidia_smi:
     description: Path of nvidia-smi; empty means the usual place of the mode.
@@ -26,9 +26,22 @@ options:
   services:
     description:
       - Service name to wish, a mapping with C(name) (exact), optional C(uuid) or C(pci_bus_id) to tell
-        cards of one name apart, and C(form), C(uuid) or C(index).
+        cards of one name apart, and C(form), C(uuid) or C(index). C(runs), false for a service that is known
+        and left off; C(variant) and C(vram_budget_mb), for what it takes of the card's memory.
     type: dict
     default: {}
+  vram_budgets:
+    description: Service to variant to MiB of the card's memory.
+    type: dict
+    default: {}
+  vram_reserve_mb:
+    description: MiB of each card that no service may have.
+    type: int
+    default: 0
+  leave_out:
+    description: Whether services without their card are left out, and told in C(left_out), instead of refused.
+    type: bool
+    default: false
 author: ComfyStack
 """
 
@@ -63,14 +76,24 @@ pins:
   description: Service to card, environment and device ids for its container.
   type: dict
   returned: success
+left_out:
+  description: Service to the reason why it has no card; empty unless C(leave_out).
+  type: dict
+  returned: success
+plan:
+  description: Each card that a service runs on, with its services, their budgets and what is left, in MiB.
+  type: list
+  elements: dict
+  returned: success
 """
 
 import dataclasses  # noqa: E402 - Ansible wants its documentation first
 import shutil  # noqa: E402
 import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
-from ansible.module_utils import gpu_pins, nvidia_smi  # type: ignore[import-untyped] # noqa: E402
+from ansible.module_utils import gpu_pins, gpu_plan, nvidia_smi  # type: ignore[import-untyped] # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # type: ignore[import-untyped] # noqa: E402
 
 
@@ -125,13 +148,23 @@ def ask(program: str, timeout: int, mode: str) -> nvidia_smi.Answer:
     return nvidia_smi.read_query(done.stdout, done.stderr, done.returncode, mode)
 
 
+def cards_of(wanted: dict[str, Any], mode: str) -> nvidia_smi.Answer:
+    """The cards of this host; none are asked for in mode cpu. SmiFailure where there is no answer."""
+    if mode == "cpu":
+        return nvidia_smi.Answer((), ())
+    return ask(find_nvidia_smi(wanted["nvidia_smi"], mode), wanted["timeout_seconds"], mode)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "mode": {"type": "str", "choices": ["auto", "wsl", "native"], "default": "auto"},
+            "mode": {"type": "str", "choices": ["auto", "wsl", "native", "cpu"], "default": "auto"},
             "nvidia_smi": {"type": "str", "default": ""},
             "timeout_seconds": {"type": "int", "default": 30},
             "services": {"type": "dict", "default": {}},
+            "vram_budgets": {"type": "dict", "default": {}},
+            "vram_reserve_mb": {"type": "int", "default": 0},
+            "leave_out": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -146,18 +179,26 @@ def main() -> None:
             )
         )
     try:
-        program = find_nvidia_smi(wanted["nvidia_smi"], mode)
-        answer = ask(program, wanted["timeout_seconds"], mode)
-        pins = gpu_pins.resolve(wanted["services"], answer.gpus, answer.lost, mode)
-    except (nvidia_smi.SmiFailure, gpu_pins.PinError) as error:
+        answer = cards_of(wanted, mode)
+        gpus = [dataclasses.asdict(gpu) for gpu in answer.gpus]
+        asked = (wanted["services"], answer.gpus, answer.lost, mode)
+        if wanted["leave_out"]:
+            pins, left_out = gpu_pins.resolve_some(*asked)
+        else:
+            pins, left_out = gpu_pins.resolve(*asked), {}
+        budgets, reserve = wanted["vram_budgets"], wanted["vram_reserve_mb"]
+        plan = gpu_plan.plan(wanted["services"], pins, gpus, budgets, reserve)
+    except (nvidia_smi.SmiFailure, gpu_pins.PinError, gpu_plan.PlanError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,
         mode=mode,
-        gpus=[dataclasses.asdict(gpu) for gpu in answer.gpus],
+        gpus=gpus,
         lost=list(answer.lost),
-        driver_version=answer.gpus[0].driver_version,
+        driver_version=answer.gpus[0].driver_version if answer.gpus else None,
         pins=pins,
+        left_out=left_out,
+        plan=plan,
     )
 
 

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from tests.lab.gpu.cards import Inventory, load
+from tests.lab.gpu.cards import Inventory
+from tests.lab.gpu.cards import load as load_cards
+from tests.own_modules import PLUGINS, load, module_utils
 
 from .hosts import lay
 
-PLUGINS = Path(__file__).resolve().parents[3] / "ansible" / "plugins"
 Smi = Callable[..., subprocess.CompletedProcess[str]]
 
-
-def _as(name: str, file: Path) -> ModuleType:
-    """Loads `file` under the module name that Ansible gives it when it ships it to a host."""
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-nvidia_smi = _as("ansible.module_utils.nvidia_smi", PLUGINS / "module_utils" / "nvidia_smi.py")
-gpu_pins = _as("ansible.module_utils.gpu_pins", PLUGINS / "module_utils" / "gpu_pins.py")
-gpu_info = _as("nvidia_gpu_info", PLUGINS / "modules" / "nvidia_gpu_info.py")
+nvidia_smi = module_utils("nvidia_smi")
+gpu_pins = module_utils("gpu_pins")
+gpu_plan = module_utils("gpu_plan")
+gpu_info = load("nvidia_gpu_info", PLUGINS / "modules" / "nvidia_gpu_info.py")
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +41,7 @@ def info_module() -> ModuleType:
 
 @pytest.fixture
 def inventory() -> Inventory:
-    return load()
+    return load_cards()
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from types import ModuleType
 import pytest
 
 from tests.lab.gpu.cards import Fault, Inventory
+from tests.own_modules import PLUGINS
 
-from .conftest import PLUGINS, nvidia_smi
+from .conftest import nvidia_smi
 from .hosts import lay
 
 

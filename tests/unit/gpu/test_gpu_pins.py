@@ -42,6 +42,11 @@ def test_in_wsl_a_service_sees_all_cards_and_selects_its_own_by_uuid() -> None:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "NVIDIA_VISIBLE_DEVICES": "all",
         "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        # For the self-check of the container's start.
+        "COMFYSTACK_GPU_MODE": "wsl",
+        "COMFYSTACK_GPU_NAME": "NVIDIA GeForce RTX 3090",
+        "COMFYSTACK_GPU_UUID": "GPU-e47b2d90",
+        "COMFYSTACK_GPU_MEMORY_MIB": "24576",
     }
     assert pin["device_ids"] == []
     assert (pin["mode"], pin["index"], pin["memory_mib"]) == ("wsl", 1, 24576)
@@ -111,12 +116,50 @@ def test_all_services_that_cannot_be_pinned_are_named_at_once_and_a_lost_card_is
         ({**QWEN, "form": "number"}, "uuid or index"),
         ({**QWEN, "pci_bus_id": "slot 2"}, "is no PCI address"),
         (None, "a mapping like"),
+        ({**QWEN, "runs": "no"}, "true or false"),
+        ({**QWEN, "vram_budget_mb": "8 GB"}, "a whole number of MiB"),
+        ({**QWEN, "vram_budget_mb": True}, "a whole number of MiB"),
+        ({**QWEN, "variant": 8}, "variant is 8"),
     ],
 )
 def test_a_malformed_wish_is_told_with_the_service_it_stands_at(wish: object, text: str) -> None:
     message = refusal({"qwen": wish}, RTX_3080, RTX_3090)
     assert message.startswith("qwen: found: ")
     assert text in message
+
+
+def test_each_service_has_a_card_of_its_own() -> None:
+    services = {"qwen": QWEN, "forge": {"name": RTX_3080.name, "form": "index"}}
+    pins = resolve(services, RTX_3080, RTX_3090)
+    assert pins["qwen"]["environment"]["CUDA_VISIBLE_DEVICES"] == RTX_3090.uuid
+    assert pins["forge"]["environment"]["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_a_service_that_is_off_needs_no_card_but_its_line_must_be_right() -> None:
+    assert list(resolve({"qwen": QWEN, "turbo": {"name": "none of these", "runs": False}}, RTX_3090)) == [
+        "qwen"
+    ]
+    assert "unknown key index" in refusal({"turbo": {"index": 1, "runs": False}}, RTX_3090)
+
+
+def test_the_services_of_a_lost_card_are_told_and_the_others_pinned() -> None:
+    services = {"qwen": QWEN, "forge": {"name": RTX_3080.name}}
+    pins, left_out = gpu_pins.resolve_some(services, (RTX_3080,), ("GPU1: GPU is lost",), "wsl")
+    assert list(pins) == ["forge"]
+    assert "a card that does not answer: GPU1: GPU is lost" in left_out["qwen"]
+
+
+def test_without_a_card_nothing_is_asked_for_and_nothing_is_visible() -> None:
+    pin = resolve({"qwen": QWEN}, mode="cpu")["qwen"]
+    assert (pin["mode"], pin["uuid"], pin["device_ids"]) == ("cpu", None, [])
+    assert pin["environment"]["CUDA_VISIBLE_DEVICES"] == ""
+    assert pin["environment"]["COMFYSTACK_GPU_MODE"] == "cpu"
+
+
+def test_a_card_that_is_divided_is_refused_with_the_way_back() -> None:
+    message = refusal({"qwen": QWEN}, dataclasses.replace(RTX_3090, mig=True))
+    assert "is divided into MIG instances" in message
+    assert "`nvidia-smi -i GPU-e47b2d90 -mig 0`" in message
 
 
 @given(order=st.permutations([RTX_3080, RTX_3090, TI, TWIN]), form=st.sampled_from(["uuid", "index"]))

@@ -16,9 +16,9 @@ from tests.lab.gpu.cards import Fault, Inventory
 from .conftest import Smi, nvidia_smi
 from .hosts import lay
 
-TITLES = "index, name, uuid, pci.bus_id, memory.total [MiB], driver_version, compute_cap"
+TITLES = "index, name, uuid, pci.bus_id, memory.total [MiB], driver_version, compute_cap, mig.mode.current"
 UUID = "GPU-e47b2d90-35c8-4f16-8a0e-c92f61d3b7a4"
-ROW = f"1, NVIDIA GeForce RTX 3090, {UUID}, 00000000:02:00.0, 24576 MiB, 580.97, 8.6"
+ROW = f"1, NVIDIA GeForce RTX 3090, {UUID}, 00000000:02:00.0, 24576 MiB, 580.97, 8.6, [N/A]"
 
 
 def read(output: str, errors: str = "", code: int = 0, mode: str = "wsl") -> Any:
@@ -57,8 +57,25 @@ def test_a_figure_that_wsl_does_not_give_is_unknown_and_no_error(nothing: str) -
     assert (gpu.memory_mib, gpu.compute_capability, gpu.uuid) == (None, None, UUID)
 
 
+@pytest.mark.parametrize(
+    ("printed", "divided"),
+    [("Enabled", True), ("Disabled", False), ("[N/A]", False), ("[Not Supported]", False)],
+)
+def test_a_card_that_is_divided_is_told_from_a_whole_one(printed: str, divided: bool) -> None:
+    (gpu,) = read(f"{TITLES}\n{ROW.replace('[N/A]', printed)}\n").gpus
+    assert gpu.mig is divided
+
+
+def test_lines_about_instances_of_a_divided_card_are_no_cards() -> None:
+    """As `nvidia-smi -L` lists them below their card, and as some versions warn of them above an answer."""
+    line = "  MIG 1g.5gb      Device  0: (UUID: MIG-6d39b3d4-3f5c-5a2e-8e1e-2b9f0a2f4e11)"
+    answer = read(f"{line}\n{TITLES}\n{ROW}\n{line}\n")
+    assert [gpu.uuid for gpu in answer.gpus] == [UUID]
+    assert answer.lost == ()
+
+
 def test_a_card_that_prints_its_loss_into_its_cells_is_lost_and_not_a_card() -> None:
-    gone = "0, [GPU is lost], [GPU is lost], 00000000:01:00.0, [GPU is lost], 580.97, [GPU is lost]"
+    gone = "0, [GPU is lost], [GPU is lost], 00000000:01:00.0, [GPU is lost], 580.97, [GPU is lost], [N/A]"
     answer = read(f"{TITLES}\n{gone}\n{ROW}\n")
     assert [gpu.index for gpu in answer.gpus] == [1]
     assert answer.lost == (gone,)
@@ -139,7 +156,7 @@ def test_no_text_whatever_makes_the_parser_crash(output: str, errors: str, code:
 CELL = st.sampled_from(["", "0", "[N/A]", "[GPU is lost]", "x", "00000000:01:00.0", "12 MiB", "-1", "٣"])
 
 
-@given(rows=st.lists(st.lists(CELL, min_size=6, max_size=8), max_size=3))
+@given(rows=st.lists(st.lists(CELL, min_size=7, max_size=9), max_size=3))
 def test_no_table_whatever_makes_the_parser_crash(rows: list[list[str]]) -> None:
     assert is_sentence_or_cards(outcome("\n".join([TITLES, *(", ".join(row) for row in rows)])))
 
@@ -169,7 +186,7 @@ def test_any_number_of_cards_comes_back_in_order_of_the_bus_whatever_the_columns
         cells = dict(
             zip(
                 TITLES.split(", "),
-                (str(number), name, f"GPU-{uuid}", address, f"{memory} MiB", "580.97", "8.6"),
+                (str(number), name, f"GPU-{uuid}", address, f"{memory} MiB", "580.97", "8.6", "[N/A]"),
                 strict=True,
             )
         )

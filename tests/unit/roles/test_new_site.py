@@ -49,7 +49,8 @@ def test_the_answers_stand_where_ansible_reads_them(written: Path) -> None:
         "192.0.2.10",
         2222,
     )
-    assert guest["gpu_pin_services"] == {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 3090"}}
+    services = rendering.value("gpu_pin_services", "gpu_pin", guest)
+    assert services == {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 3090", "variant": "fp8-lightning"}}
     assert guest["comfyui_service_models_dir"] == "/srv/models"
     windows = rendering.site(written, "windows")
     assert (windows["ansible_host"], windows["ansible_port"]) == ("winhost.example.org", 5986)

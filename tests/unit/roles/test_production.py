@@ -209,8 +209,18 @@ class TestTheUsersSite:
     """What the user's own reports say of the site."""
 
     def test_the_service_runs_on_the_3090_by_name(self, production: Path) -> None:
-        guest = host_of(production, "gpu_hosts")
-        assert guest["gpu_pin_services"] == {"comfyui-qwen": {"name": "NVIDIA GeForce RTX 3090"}}
+        services = rendering.value("gpu_pin_services", "gpu_pin", host_of(production, "gpu_hosts"))
+        qwen = {"name": "NVIDIA GeForce RTX 3090", "variant": "fp8-lightning"}
+        assert {name: wish for name, wish in services.items() if wish.get("runs", True)} == {
+            "comfyui-qwen": qwen
+        }
+
+    def test_the_plan_knows_the_cards_of_the_forge_services_which_are_not_touched_yet(
+        self, production: Path
+    ) -> None:
+        services = rendering.value("gpu_pin_services", "gpu_pin", host_of(production, "gpu_hosts"))
+        assert services["myia"] == {"name": "NVIDIA GeForce RTX 3080", "runs": False}
+        assert services["myia-turbo"] == {"name": "NVIDIA GeForce RTX 3090", "runs": False}
 
     def test_the_users_workspace_is_used_and_its_models_are_only_read(self, production: Path) -> None:
         guest = host_of(production, "gpu_hosts")
