@@ -31,18 +31,56 @@ def turns_red(done: Done, *words: str) -> None:
     assert not missing, f"verify is red, but says nothing of {missing}: {done}"
 
 
-def test_a_card_chosen_by_index_and_a_port_past_the_edge_are_seen(lab: Lab) -> None:
-    """The old site's mistake: "1" is nvidia-smi's number of the pinned card, and CUDA's number of the other one."""
-    edits = (
-        's/"CUDA_DEVICE_ORDER": "[^"]*", //',
+def edit_comfyui(lab: Lab, title: str, *edits: str) -> None:
+    """Somebody edits the Compose file by hand and brings the service up; how it takes it is not asked."""
+    sed = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
+    up = f"docker compose -f {COMFYUI} up -d --wait --wait-timeout 20"
+    lab.guest(title, f"cp {COMFYUI} {COMFYUI}.before; sed -i {sed} {COMFYUI}; {up} || true")
+
+
+def undo_comfyui(lab: Lab, title: str) -> None:
+    lab.guest(title, f"mv {COMFYUI}.before {COMFYUI}; docker compose -f {COMFYUI} up -d --wait")
+
+
+def test_a_number_typed_by_hand_that_works_today_and_a_port_past_the_edge_are_seen(lab: Lab) -> None:
+    edit_comfyui(
+        lab,
+        "pin-by-hand",
         's/"CUDA_VISIBLE_DEVICES": "[^"]*"/"CUDA_VISIBLE_DEVICES": "1"/',
         '/container_name:/a \\    ports: ["8198:8188"]',
     )
-    sed = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
-    lab.guest("pin-by-index", f"sed -i {sed} {COMFYUI}; docker compose -f {COMFYUI} up -d --wait")
-    done = lab.verify("pin-by-index-seen", "gpu or published")
+    done = lab.verify("pin-by-hand-seen", "gpu or published")
+    turns_red(done, "CUDA_VISIBLE_DEVICES=1, a number that no deployment wrote")
+    turns_red(done, "the edge is the only way in", "8198")
+    undo_comfyui(lab, "pin-by-hand-undone")
+
+
+def test_a_number_counted_by_speed_does_not_get_as_far_as_serving(lab: Lab) -> None:
+    """The old site's mistake: "1" is nvidia-smi's number of the pinned card, and CUDA's number of the other one."""
+    edit_comfyui(
+        lab,
+        "pin-by-speed",
+        's/"CUDA_DEVICE_ORDER": "[^"]*", //',
+        's/"CUDA_VISIBLE_DEVICES": "[^"]*"/"CUDA_VISIBLE_DEVICES": "1"/',
+    )
+    done = lab.verify("pin-by-speed-seen", "gpu or healthy")
     turns_red(done, "CUDA device 0 is NVIDIA GeForce RTX 3080", "expected: NVIDIA GeForce RTX 3090")
-    turns_red(done, "CUDA_DEVICE_ORDER", "the edge is the only way in", "8198")
+    turns_red(done, "CUDA_DEVICE_ORDER is not set", "test_the_container_is_healthy[comfyui-qwen]")
+    undo_comfyui(lab, "pin-by-speed-undone")
+
+
+def test_another_device_is_seen_also_where_the_check_at_the_start_was_gone_around(lab: Lab) -> None:
+    edit_comfyui(
+        lab,
+        "cuda-device",
+        '/container_name:/a \\    entrypoint: ["/usr/bin/tini", "--", "python", "main.py"]',
+        "s/- --listen=0.0.0.0/- --listen=0.0.0.0\\n      - --cuda-device=0/",
+    )
+    done = lab.verify("cuda-device-seen", "gpu or healthy")
+    turns_red(done, "ComfyUI runs with --cuda-device, which overwrites CUDA_VISIBLE_DEVICES")
+    turns_red(done, "ComfyUI computes on NVIDIA GeForce RTX 3080; expected: NVIDIA GeForce RTX 3090")
+    turns_red(done, "test_the_container_is_healthy[comfyui-qwen]")
+    undo_comfyui(lab, "cuda-device-undone")
 
 
 def test_an_edge_that_lets_everybody_in_is_seen(lab: Lab) -> None:

@@ -25,6 +25,7 @@ SPEAKERS = (
     "ansible/**/*.yml",
     "ansible/plugins/**/*.py",
     "comfyui/client/comfystack/**/*.py",
+    "comfyui/image/*.py",
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
     "roles/*/tasks/**/*.yml",

@@ -99,6 +99,13 @@ class TestComfyuiInCompose:
         assert environment["NVIDIA_VISIBLE_DEVICES"] == "all"
         assert (environment["CUDA_DEVICE_ORDER"], environment["CUDA_VISIBLE_DEVICES"]) == ("PCI_BUS_ID", uuid)
 
+    def test_without_a_card_it_gets_none_and_is_told_to_compute_on_the_processor(self) -> None:
+        service = comfyui("cpu")["services"]["comfyui-qwen"]
+        assert "--cpu" in service["command"]
+        assert not {"runtime", "deploy"} & set(service)
+        assert service["environment"]["COMFYSTACK_GPU_MODE"] == "cpu"
+        assert "--cpu" not in comfyui("wsl")["services"]["comfyui-qwen"]["command"]
+
     def test_natively_it_gets_the_one_card_alone(self) -> None:
         service = comfyui("native")["services"]["comfyui-qwen"]
         assert "runtime" not in service

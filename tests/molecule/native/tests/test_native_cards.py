@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -52,3 +53,11 @@ def test_both_forms_of_a_pin_mean_the_first_card_inside(pins: dict[str, Any]) ->
     # Alone in its container the card is number 0, whatever its number on the host.
     assert index["environment"]["CUDA_VISIBLE_DEVICES"] == "0"
     assert index["index"] == 1
+
+
+def test_the_device_specification_names_what_is_there_and_is_written_at_every_start(guest: Host) -> None:
+    document = json.loads(guest.file("/etc/cdi/nvidia.yaml").content_string)
+    paths = [mount["hostPath"] for mount in document["containerEdits"]["mounts"]]
+    assert paths
+    assert [path for path in paths if not guest.file(path).exists] == []
+    assert guest.service("comfystack-cdi").is_enabled
