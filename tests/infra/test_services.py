@@ -26,7 +26,7 @@ def test_the_container_is_healthy(guest: Host, container: str) -> None:
     state = inspect(guest, container)["State"]
     assert state.get("Health", {}).get("Status") == "healthy", (
         f"found: {json.dumps(state, indent=1)[-1500:]}\nexpected: healthy\n"
-        f"its last lines:\n{guest.run(f'docker logs --tail 20 {container}').stdout}"
+        f"its last lines:\n{guest.run(f'docker logs --tail 20 {container} 2>&1').stdout}"
     )
 
 
