@@ -153,6 +153,7 @@ def test_a_silent_fallback_to_the_processor_is_found() -> None:
     assert gpu_rows.comfyui(right, pin_of()) == []
     (found,) = gpu_rows.comfyui([{"name": "cpu", "type": "cpu"}], pin_of())
     assert f"ComfyUI computes on cpu; expected: {RTX_3090.name}" in found
+    assert "a computation on the processor takes hours" in found
 
 
 @pytest.mark.parametrize("name", [RTX_3080.name, TI.name])
