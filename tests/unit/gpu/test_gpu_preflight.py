@@ -35,7 +35,8 @@ PLAY = [
         ],
     }
 ]
-SITE = {"site_name": "x", "site_build_dir": "/x", "site_public_name": "x.test", "site_token_file": "/x/t"}
+# What a site must say of itself, whichever role asks.
+SITE = {name: value for name, value in rendering.LEAST.items() if name.startswith("site_")}
 DRIVER = {"role": "nvidia_runtime", "topic": "preflight/driver", "nvidia_runtime_mode": "native"}
 QWEN = {"name": "NVIDIA GeForce RTX 3090", "variant": "fp8"}
 TURBO = {"name": "NVIDIA GeForce RTX 3090"}
