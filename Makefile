@@ -9,6 +9,10 @@ LAB_NAME ?= lab
 PYTHON ?= python3
 # Not empty: `make deploy` shows what it would change, and changes nothing.
 CHECK ?=
+# A ComfyUI of your own: `make contract` asks it.
+URL ?=
+# `tiny`: random weights of a few megabytes in place of the models.
+MODELS ?=
 
 LAB := $(filter lab,$(notdir $(patsubst %/,%,$(INVENTORY))))
 # Folder of what is generated: the lab's own name, or the inventory's.
@@ -46,6 +50,11 @@ verify: tools ## Prove the deployment: card, health, ports, public URL, one edit
 .PHONY: test
 test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a lab end to end
 	@$(BIN)/python -m tests.run
+
+.PHONY: contract
+contract: test-tools ## Ask the ComfyUI at URL= what the simulator must answer; with MODELS=tiny run the workflows, too
+	@$(if $(URL),,echo 'make contract URL=http://127.0.0.1:8188' >&2; exit 2)
+	COMFYUI_CONTRACT_URL='$(URL)' COMFYUI_CONTRACT_MODELS='$(MODELS)' pytest tests/contract -rs
 
 .PHONY: molecule
 molecule: test-tools ## The role scenarios alone (SCENARIO=native for one)

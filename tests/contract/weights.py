@@ -20,6 +20,7 @@ _FILES = {
         "Qwen-Image-Edit-2509-Lightning-4steps-V1.0-bf16.safetensors",
         "Qwen-Image-Lightning-8steps-V1.0.safetensors",
     ),
+    "controlnet": ("Qwen-Image-InstantX-ControlNet-Union.safetensors",),
 }
 
 

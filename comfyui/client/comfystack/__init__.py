@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from . import graphs
+from . import graphs, parameters
 from .client import ComfyClient
 from .errors import (
     AuthenticationError,
@@ -50,4 +50,5 @@ __all__ = [
     "UnexpectedAnswerError",
     "ValidationError",
     "graphs",
+    "parameters",
 ]

@@ -18,6 +18,7 @@ from .errors import ComfyError, ExecutionError, InputError
 from .iis_lint import command as iis_lint
 from .images import png_size, read_image
 from .progress import ProgressDisplay
+from .workflow import command as workflow
 
 MAX_SEED = 2**64 - 1
 MAX_STEPS = 10_000
@@ -30,7 +31,7 @@ exit codes:
     0  the image is written
     2  wrong arguments, settings or files; nothing was sent
     3  the token was refused or is missing
-    4  the server refused the workflow or the upload (model missing, too large, ...)
+    4  the workflow is wrong, or the server refused it or the upload (model missing, too large, ...)
     5  a node failed while the job ran
     6  the job was interrupted or deleted on the server
     7  the job took longer than --timeout and has been cancelled
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument(
         "--out", required=True, metavar="FILE", type=Path, help="PNG to write (replaced if it is there)"
     )
-    edit.add_argument("--workflow", choices=graphs.names(), default="edit", help="default: edit")
+    edit.add_argument("--workflow", choices=graphs.EDITS, default="edit", help="default: edit")
     edit.add_argument("--seed", type=_number(int, 0, MAX_SEED), metavar="N", help="default: drawn")
     edit.add_argument(
         "--steps", type=_number(int, 1, MAX_STEPS), metavar="N", help="default: the workflow's own"
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _service_arguments(edit)
     lint = "look for what IIS would refuse or get wrong in a web.config; exit code 2 where there is something"
     iis_lint.add(commands.add_parser("iis-lint", help=lint, description=lint.capitalize()))
+    workflow.add_to(commands, _connect, _service_arguments)
     return parser
 
 

@@ -1,7 +1,8 @@
-"""The workflows that come with the package, and how a prompt, a seed and images get into them.
+"""The workflows that come with the package, and how a prompt, a seed and images get into the editing ones.
 
 The node ids are the convention (comfyui/workflows/README.md): `positive` holds the prompt, `sampler` the
 seed and the steps, `image1` the first picture and `image1_scaled` the same fitted to the model's size.
+What every workflow takes stands in its schema; `parameters` reads it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .events import Graph, ImageRef
 
 SUFFIX = ".api.json"
 MAX_IMAGES = 3
+# What `comfystack edit` runs: one image, and up to two more that are added to the graph.
+EDITS = ("edit", "edit-lightning")
 _ENCODERS = ("positive", "negative")
 
 
@@ -34,14 +37,29 @@ def names() -> list[str]:
     )
 
 
-def load(name: str) -> Graph:
-    """A fresh copy of a packaged workflow."""
+def read(name: str, suffix: str) -> str:
+    """The text of a packaged workflow's file with this suffix."""
     if name not in names():
         raise InputError(
-            f"there is no workflow {name!r}", f"one of {', '.join(names())}", "correct --workflow"
+            f"there is no workflow {name!r}", f"one of {', '.join(names())}", "correct the workflow's name"
         )
-    graph: Graph = json.loads((_folder() / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+    return (_folder() / f"{name}{suffix}").read_text(encoding="utf-8")
+
+
+def load(name: str) -> Graph:
+    """A fresh copy of a packaged workflow."""
+    graph: Graph = json.loads(read(name, SUFFIX))
     return graph
+
+
+def add_image(graph: Graph, number: int) -> None:
+    """Makes room in an editing graph for image 2 or 3: a copy of image 1's nodes, linked to both encoders."""
+    loader, scaled = f"image{number}", f"image{number}_scaled"
+    graph[loader] = copy.deepcopy(graph["image1"])
+    graph[scaled] = copy.deepcopy(graph["image1_scaled"])
+    graph[scaled]["inputs"]["image"] = [loader, 0]
+    for encoder in _ENCODERS:
+        graph[encoder]["inputs"][loader] = [scaled, 0]
 
 
 def edit(
@@ -60,12 +78,7 @@ def edit(
     if steps is not None:
         sampler["steps"] = steps
     for number, image in enumerate(images, start=1):
-        loader, scaled = f"image{number}", f"image{number}_scaled"
         if number > 1:
-            graph[loader] = copy.deepcopy(graph["image1"])
-            graph[scaled] = copy.deepcopy(graph["image1_scaled"])
-            graph[scaled]["inputs"]["image"] = [loader, 0]
-            for encoder in _ENCODERS:
-                graph[encoder]["inputs"][loader] = [scaled, 0]
-        graph[loader]["inputs"]["image"] = image.annotated
+            add_image(graph, number)
+        graph[f"image{number}"]["inputs"]["image"] = image.annotated
     return graph

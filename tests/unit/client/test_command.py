@@ -288,10 +288,11 @@ def test_stopping_the_command_stops_the_job(
 
 
 def test_every_packaged_workflow_follows_the_convention_of_its_nodes() -> None:
-    assert {"edit", "edit-lightning"} <= set(graphs.names())
+    assert set(graphs.EDITS) <= set(graphs.names())
     for name in graphs.names():
         graph = graphs.load(name)
-        assert {"positive", "negative", "sampler", "image1", "image1_scaled", "saved"} <= graph.keys()
+        assert {"positive", "negative", "sampler", "saved"} <= graph.keys()
+        assert name not in graphs.EDITS or {"image1", "image1_scaled"} <= graph.keys()
         for node_id, node in graph.items():
             links = [value for value in node["inputs"].values() if isinstance(value, list)]
             assert all(source in graph for source, _ in links), f"{name}: {node_id} hangs in the air"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from comfystack import ImageRef, cli, errors, graphs
+from comfystack import ImageRef, cli, errors, graphs, parameters
 
 from tests.lab import base_image, ports, site
 
@@ -18,6 +18,7 @@ from .pages import ROLES, ROOT
 DOCS = ROOT / "docs"
 TROUBLE = DOCS / "troubleshooting.md"
 API = DOCS / "api-reference.md"
+GUIDE = DOCS / "workflows-guide.md"
 # Where the messages that an operator sees are made.
 SPEAKERS = (
     "ansible/install-tools",
@@ -138,31 +139,43 @@ def test_the_error_types_are_those_that_the_node_contract_gives() -> None:
 
 
 def test_the_workflows_have_the_steps_the_guidance_and_the_models_of_the_guide() -> None:
-    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())
-    rows = pages.table(DOCS / "workflows-guide.md", "workflow", "steps", "CFG", "models")
-    assert {row[0].strip("`") for row in rows} == set(graphs.names())
-    models: list[str] = []
+    rows = pages.table(GUIDE, "workflow", "what it does", "images", "steps", "CFG", "model set")
+    assert {pages.spans(row[0])[0] for row in rows} == set(graphs.names())
     for row in rows:
-        graph = graphs.load(row[0].strip("`"))
-        sampler = graph["sampler"]["inputs"]
-        assert (str(sampler["steps"]), str(sampler["cfg"])) == (row[1], row[2])
-        models += [model.strip() for model in row[3].replace("the same and", ",").split(",") if model.strip()]
-        files = {lock["files"][model]["name"] for model in models}
-        loaded = {
-            value for node in graph.values() for value in node["inputs"].values() if isinstance(value, str)
-        }
-        assert {name for name in loaded if name.endswith(".safetensors")} == files
-    (chosen,) = [
-        span for span in pages.spans(pages.prose(DOCS / "workflows-guide.md")) if span in lock["sets"]
-    ]
-    assert chosen == specs()["comfyui_service_model_set"]["default"]
-    assert set(models) == set(lock["sets"][chosen])
+        name = pages.spans(row[0])[0]
+        schema, sampler = parameters.schema(name), graphs.load(name)["sampler"]["inputs"]
+        assert (str(sampler["steps"]), str(sampler["cfg"])) == (row[3], row[4]), name
+        assert pages.spans(row[5]) == [schema.model_sets[0]], name
+        images = [one for one in schema.parameters.values() if one.type == "image"]
+        least, most = sum(one.required for one in images), len(images)
+        assert row[2] == (f"{least} to {most}" if least < most else str(most)), name
+    chosen = specs()["comfyui_service_model_set"]["default"]
+    assert f"`{chosen}`, the set that a deployment expects by default" in GUIDE.read_text()
+    edits = {name for name in graphs.names() if chosen in parameters.schema(name).model_sets}
+    assert edits == {
+        name for name in graphs.names() if "CFGNorm" in {n["class_type"] for n in graphs.load(name).values()}
+    }
+
+
+@pytest.mark.parametrize("name", graphs.names())
+def test_the_page_of_a_workflow_has_its_parameters_and_its_models(name: str) -> None:
+    page = DOCS / "workflows" / f"{name}.md"
+    schema, graph = parameters.schema(name), graphs.load(name)
+    rows = {
+        pages.spans(row[0])[0]: row for row in pages.table(page, "parameter", "takes", "default", "meaning")
+    }
+    assert list(rows) == list(schema.parameters)
+    for key, one in schema.parameters.items():
+        known = "required" if one.required else "none" if one.added else parameters.default(graph, one)
+        assert rows[key][1:3] == [one.told(), str(known) or "empty"], key
+    assert f"**Model set**: {' or '.join(f'`{chosen}`' for chosen in schema.model_sets)}" in page.read_text()
+    assert all(row[2] for row in pages.table(page, "need", "figure", "source"))
 
 
 def test_the_node_ids_of_the_guide_are_in_both_graphs() -> None:
-    rows = pages.table(DOCS / "workflows-guide.md", "what", "node and input", "in `comfystack edit`")
+    rows = pages.table(GUIDE, "what", "node and input", "in `comfystack edit`")
     named = [span.split(".") for row in rows for span in pages.spans(row[1])]
-    for workflow in graphs.names():
+    for workflow in graphs.EDITS:
         one = graphs.load(workflow)
         three = graphs.edit(workflow, [ImageRef(f"{n}.png") for n in "abc"], "x")
         for node, *field in named:

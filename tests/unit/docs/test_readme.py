@@ -102,7 +102,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_the_readme_leads_to_every_guide() -> None:
     led_to = {link.partition("#")[0] for link in pages.links(README)}
-    assert {page for page in led_to if page.startswith("docs/")} == {f"docs/{guide.name}" for guide in GUIDES}
+    assert {page for page in led_to if page.startswith("docs/")} == {
+        pages.name(guide) for guide in GUIDES if guide.parent.name == "docs"
+    }
+
+
+def test_the_guide_of_workflows_leads_to_the_page_of_each() -> None:
+    guide = ROOT / "docs" / "workflows-guide.md"
+    led_to = {link.partition("#")[0] for link in pages.links(guide)}
+    assert {page for page in led_to if page.startswith("workflows/")} == {
+        f"workflows/{page.name}" for page in GUIDES if page.parent.name == "workflows"
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)

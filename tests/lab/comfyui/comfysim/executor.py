@@ -14,6 +14,7 @@ from PIL import Image
 from .events import Hub
 from .image_nodes import IMAGE_NODES
 from .job_queue import Job, JobQueue
+from .mask_nodes import MASK_NODES
 from .model_nodes import MODEL_NODES
 from .node_contract import NodeContract
 from .node_run import Interrupted, NodeResult, NodeRun, NotModelled, Setup
@@ -22,7 +23,7 @@ from .schedule import Schedule
 
 _log = logging.getLogger(__name__)
 
-NODE_FUNCTIONS = IMAGE_NODES | MODEL_NODES
+NODE_FUNCTIONS = IMAGE_NODES | MASK_NODES | MODEL_NODES
 
 
 @dataclass

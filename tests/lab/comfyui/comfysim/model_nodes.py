@@ -197,7 +197,11 @@ def k_sampler(
         references = positive.references
         if denoise < 1.0 and latent_image.frames:
             references = (latent_image.frames[place], *references[1:])
-        finished.append(pictures.draw(size, references, positive.text, f"{identity}/{place}"))
+        drawn = pictures.draw(size, references, positive.text, f"{identity}/{place}")
+        if latent_image.mask and latent_image.frames:
+            area = latent_image.mask.resize(size, Image.Resampling.BILINEAR)
+            drawn = Image.composite(drawn, latent_image.frames[place], area)
+        finished.append(drawn)
     for step in range(1, steps + 1):
         run.wait_a_step()
         preview = None

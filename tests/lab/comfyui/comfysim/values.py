@@ -76,12 +76,16 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class Latent:
-    """LATENT: the pictures that decoding gives, or only their size while nothing was drawn; pixels."""
+    """LATENT: the pictures that decoding gives, or only their size while nothing was drawn; pixels.
+
+    With a `mask`, sampling changes only what is white in it.
+    """
 
     width: int
     height: int
     batch: int
     frames: tuple[Image.Image, ...] = ()
+    mask: Image.Image | None = None
 
     def weight(self) -> int:
         return sum(frame.width * frame.height * 3 for frame in self.frames)

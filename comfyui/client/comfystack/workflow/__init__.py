@@ -1,0 +1,1 @@
+"""`comfystack workflow`: what a ComfyUI graph needs, what is wrong with it, and how to mend it."""
