@@ -34,7 +34,7 @@ def turns_red(done: Done, *words: str) -> None:
 def edit_comfyui(lab: Lab, title: str, *edits: str) -> None:
     """Somebody edits the Compose file by hand and brings the service up; how it takes it is not asked."""
     sed = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
-    up = f"docker compose -f {COMFYUI} up -d --wait --wait-timeout 20"
+    up = f"docker compose -f {COMFYUI} up -d --wait --wait-timeout 10"
     lab.guest(title, f"cp {COMFYUI} {COMFYUI}.before; sed -i {sed} {COMFYUI}; {up} || true")
 
 

@@ -30,24 +30,37 @@ def resolve(
     CUDA_DEVICE_ORDER=PCI_BUS_ID.
     """
     pins, problems = resolve_some(services, gpus, lost, mode)
-    if problems:
-        raise PinError("\n".join(f"{service}: {problem}" for service, problem in problems.items()))
+    _raise_all(problems)
     return pins
 
 
 def resolve_some(
     services: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mode: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """(service -> pin, service -> why it cannot be pinned), for when the rest shall run without a lost card."""
-    pins, problems = {}, {}
+    """(service -> pin, service -> why it has no card), for when the rest shall run without a lost card.
+
+    A line that is malformed is no lost card: PinError, here too.
+    """
+    malformed, pins, problems = {}, {}, {}
     for service, wish in sorted(services.items()):
         try:
-            wish = _checked(wish)
-            if runs(wish):
-                pins[service] = _without_card(wish) if mode == "cpu" else _pin(wish, gpus, lost, mode)
+            _check(wish)
+        except PinError as error:
+            malformed[service] = str(error)
+    _raise_all(malformed)
+    for service, wish in sorted(services.items()):
+        if not runs(wish):
+            continue
+        try:
+            pins[service] = _without_card(wish) if mode == "cpu" else _pin(wish, gpus, lost, mode)
         except PinError as error:
             problems[service] = str(error)
     return pins, problems
+
+
+def _raise_all(problems: dict[str, str]) -> None:
+    if problems:
+        raise PinError("\n".join(f"{service}: {problem}" for service, problem in problems.items()))
 
 
 def runs(wish: dict[str, Any]) -> bool:
@@ -55,7 +68,7 @@ def runs(wish: dict[str, Any]) -> bool:
     return bool(wish.get("runs", True))
 
 
-def _checked(wish: object) -> dict[str, Any]:
+def _check(wish: object) -> None:
     example = "{name: NVIDIA GeForce RTX 3090}"
     if not isinstance(wish, dict):
         raise PinError(advice(repr(wish), f"a mapping like {example}", _CORRECT))
@@ -76,7 +89,6 @@ def _checked(wish: object) -> dict[str, Any]:
         raise PinError(advice("no name", f"the card's exact name, {example}", _CORRECT))
     if wish.get("form", "uuid") not in FORMS:
         raise PinError(advice(f"form {wish['form']!r}", " or ".join(FORMS), _CORRECT))
-    return wish
 
 
 def _pin(wish: dict[str, Any], gpus: tuple[Gpu, ...], lost: tuple[str, ...], mode: str) -> dict[str, Any]:

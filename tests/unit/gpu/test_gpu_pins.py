@@ -147,6 +147,8 @@ def test_the_services_of_a_lost_card_are_told_and_the_others_pinned() -> None:
     pins, left_out = gpu_pins.resolve_some(services, (RTX_3080,), ("GPU1: GPU is lost",), "wsl")
     assert list(pins) == ["forge"]
     assert "a card that does not answer: GPU1: GPU is lost" in left_out["qwen"]
+    with pytest.raises(gpu_pins.PinError, match="forge: found: unknown key index"):
+        gpu_pins.resolve_some({**services, "forge": {"index": 0}}, (RTX_3080,), (), "wsl")
 
 
 def test_without_a_card_nothing_is_asked_for_and_nothing_is_visible() -> None:
