@@ -54,7 +54,7 @@ def plan(
 
 
 def _need(service: str, wish: dict[str, Any], budgets: Budgets) -> tuple[str, int | None]:
-    """(variant or "", MiB or None where nobody knows). Without a variant it is the one that takes most."""
+    """(variant or "", MiB or None where nobody knows). Without a variant it is the service's first one."""
     known = budgets.get(service, {})
     variant = wish.get("variant", "")
     if "vram_budget_mb" in wish:
@@ -62,7 +62,7 @@ def _need(service: str, wish: dict[str, Any], budgets: Budgets) -> tuple[str, in
     if not known:
         return variant, None
     if not variant:
-        variant = max(known, key=lambda name: known[name])
+        variant = next(iter(known))
     if variant not in known:
         raise PlanError(
             advice(

@@ -80,13 +80,19 @@ def test_a_service_too_big_for_its_card_alone_is_refused_too() -> None:
     assert "off" not in message
 
 
+def test_a_model_that_no_card_of_the_site_holds_is_refused() -> None:
+    message = refusal({"comfyui-qwen": {**QWEN, "variant": "bf16"}})
+    assert "found: comfyui-qwen as bf16 41529 + 512 in reserve" in message
+    assert "comfyui-qwen as fp8 (22016 MiB)" in message
+
+
 def test_where_nothing_fits_that_is_said() -> None:
     small = {**RTX_3080, "memory_mib": 4096}
     message = refusal({"comfyui-qwen": {**QWEN, "name": small["name"]}}, small)
     assert message.endswith("next step: take a card with more memory")
 
 
-def test_without_a_variant_the_one_that_takes_most_is_reckoned_with() -> None:
+def test_without_a_variant_the_first_of_the_table_is_reckoned_with() -> None:
     assert plan({"comfyui-qwen": {"name": RTX_3090["name"]}})[0]["used_mb"] == 22016
 
 
@@ -98,8 +104,8 @@ def test_the_operators_own_figure_goes_before_ours_and_is_not_talked_away() -> N
 
 
 def test_an_unknown_variant_is_refused_with_those_that_are_known() -> None:
-    message = refusal({"comfyui-qwen": {**QWEN, "variant": "bf16"}})
-    assert "found: no VRAM budget for comfyui-qwen as bf16" in message
+    message = refusal({"comfyui-qwen": {**QWEN, "variant": "fp4"}})
+    assert "found: no VRAM budget for comfyui-qwen as fp4" in message
     assert "fp8-lightning (22016 MiB), gguf-q4 (15020 MiB)" in message
 
 

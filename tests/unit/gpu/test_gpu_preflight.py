@@ -56,6 +56,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "new": ("580.97", DRIVER),
     "cpu-in-production": ("580.97", {**PIN, "gpu_pin_mode": "cpu"}),
     "cpu-on-trial": ("", {**PIN, "gpu_pin_mode": "cpu", "site_production": False}),
+    # The first variant of the table, and not whatever a dictionary on its way to the host puts first.
+    "no-variant": ("580.97", {**PIN, "gpu_pin_services": {"comfyui-qwen": {"name": QWEN["name"]}}}),
     "both-with-fp8": ("580.97", {**PIN, "gpu_pin_services": {"comfyui-qwen": QWEN, "myia-turbo": TURBO}}),
     "both-with-gguf": ("580.97", {**PIN, "gpu_pin_services": PLAN}),
     "no-such-card": ("580.97", {**PIN, "gpu_pin_services": {"comfyui-qwen": QWEN, "studio": STRANGER}}),
@@ -117,7 +119,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "case", ["old-with-older-cuda", "new", "cpu-on-trial", "both-with-gguf", "no-such-card-left-out"]
+    "case",
+    ["old-with-older-cuda", "new", "cpu-on-trial", "both-with-gguf", "no-variant", "no-such-card-left-out"],
 )
 def test_what_is_right_passes(said: dict[str, str], case: str) -> None:
     assert said[case] == ""
