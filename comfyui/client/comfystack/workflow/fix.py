@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError
 from ..events import Graph
 from . import legacy
-from .check import RENAMED
+from .check import RENAMED, sources
 from .contract import Contract
 from .fixed import Fixed, Link, is_link
 from .references import MAX_IMAGES, PICTURES, behind, native_samplers_of, pictures_of, show_to_encoders
@@ -43,7 +43,7 @@ def fix(graph: Graph, contract: Contract) -> Fixed:
         _sampler(work, node, shown[node])
     for node in of(*legacy.ENCODERS):
         _encoder(work, node)
-    _drop_unused(work)
+    _drop_unused(work, graph)
     for node in work.graph:
         class_type = work.graph[node]["class_type"]
         if class_type not in contract.classes and class_type not in contract.only_named:
@@ -203,22 +203,18 @@ def _encoder(work: Fixed, node: str) -> None:
     work.changed(node, f"is shown {len(images)} image{'s' if len(images) > 1 else ''}")
 
 
-def _drop_unused(work: Fixed) -> None:
+def _used(graph: Graph) -> set[str]:
+    return {name for node in graph.values() for name in sources(node)}
+
+
+def _drop_unused(work: Fixed, before: Graph) -> None:
     """Batches that were only there to bring several images to one input."""
-    while True:
-        used = {
-            str(value[0])
-            for node in work.graph.values()
-            for value in node["inputs"].values()
-            if is_link(value)
-        }
-        idle = [
-            node
-            for node, fields in work.graph.items()
-            if fields["class_type"] == "ImageBatch" and node not in used
-        ]
-        if not idle:
-            return
+    needed = _used(before)
+    while idle := [
+        node
+        for node, fields in work.graph.items()
+        if fields["class_type"] == "ImageBatch" and node in needed - _used(work.graph)
+    ]:
         for node in idle:
             del work.graph[node]
             work.changed(node, "ImageBatch is not needed any more")

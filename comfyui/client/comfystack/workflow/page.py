@@ -23,9 +23,9 @@ _EXPORT = "open it in ComfyUI and use Workflow > Export (API), then name that fi
 
 def to_graph(document: Mapping[str, Any], contract: Contract, where: str) -> Graph:
     """The graph of a saved page. InputError names the node that cannot be turned."""
-    if document.get("definitions", {}).get("subgraphs"):
-        raise _refusal(where, "it has subgraphs")
     try:
+        if (document.get("definitions") or {}).get("subgraphs"):
+            raise _refusal(where, "it has subgraphs")
         nodes = {str(node["id"]): node for node in document["nodes"]}
         links = {link[0]: (str(link[1]), int(link[2])) for link in document.get("links", [])}
         return {
