@@ -8,6 +8,7 @@ usage: engine_view.py owned LAB         what carries the lab's label, by kind
        engine_view.py contents CONTAINER FOLDER…   path -> content in Base64 of the files in these folders
        engine_view.py files CONTAINER FOLDER   SHA-256 and path of every file in a folder of a container
        engine_view.py maim LAB          a crash: two containers killed, one removed, the network gone
+       engine_view.py reboot LAB        the Windows machine restarts, and its guest with it; names what was restarted
        engine_view.py answers           whether the engine answers
 """
 
@@ -81,6 +82,16 @@ def _maim(client: docker.DockerClient, names: Names) -> list[str]:
     return [str(container.name) for container in running]
 
 
+def _reboot(client: docker.DockerClient, names: Names) -> list[str]:
+    parts = [client.containers.get(names.container(part)) for part in ("gpu-host", "windows-host")]
+    # The guest ends with Windows, and both come up at their own pace.
+    for part in parts:
+        part.stop(timeout=60)
+    for part in reversed(parts):
+        part.start()
+    return [str(part.name) for part in parts]
+
+
 def main(action: str, *arguments: str) -> int:
     """Prints the answer."""
     client = docker.from_env()
@@ -101,6 +112,8 @@ def main(action: str, *arguments: str) -> int:
         answer = _contents(client, *arguments)
     elif action == "maim":
         answer = _maim(client, Names(*arguments))
+    elif action == "reboot":
+        answer = _reboot(client, Names(*arguments))
     else:
         answer = client.ping()
     json.dump(answer, sys.stdout)

@@ -158,7 +158,8 @@ def test_windows_opens_the_ports_that_the_inventory_then_names(controller: Contr
     groups = yaml.safe_load((controller.site / "hosts.yml").read_text())["all"]["children"]
     guest = groups["gpu_hosts"]["hosts"]["guest"]
     windows = groups["windows_hosts"]["hosts"]["windows"]
-    address = f"listenaddress={guest['ansible_host']} listenport={guest['ansible_port']} "
+    # As role wsl_host makes it, so that its line takes the place of this one.
+    address = f"listenaddress=0.0.0.0 listenport={guest['ansible_port']} "
     assert address in POWERSHELL
     opened = re.findall(r"-LocalPort (\d+) -RemoteAddress (\S+) ", POWERSHELL)
     controllers = {row[0]: row[2] for row in pages.table(PAGE, "machine", "what it is", "here")}["controller"]

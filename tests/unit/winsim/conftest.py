@@ -8,7 +8,7 @@ import pytest
 from tests.lab.windows_host.winsim.machine import prepare
 from tests.lab.windows_host.winsim.state import Store
 
-from .machine import Windows, new_windows
+from .machine import USER, Windows, new_windows
 from .story import Story, tell
 
 
@@ -29,5 +29,5 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 def store(tmp_path: Path) -> Store:
     """The memory of a fresh machine, without WinRM in front."""
     fresh = Store(tmp_path)
-    prepare(fresh)
+    prepare(fresh, owner=USER)
     return fresh

@@ -175,6 +175,7 @@ class Windows:
             "site_token_file": str(self.folder / "token"),
             "tls_certificate_mode": "pfx",
             "tls_certificate_pfx_password": PFX_PASSWORD,
+            "wsl_host_management_cidrs": ["192.0.2.0/24", "198.51.100.7"],
             **self.certificate_file(),
             **variables,
         }
@@ -267,6 +268,6 @@ def new_windows(folder: Path) -> Windows:
     (config / "users").write_text(f"{USER}:{PASSWORD}\n")
     (folder / "ca.pem").write_bytes(authority.pem())
     windows = Windows(folder, authority)
-    prepare(windows.memory(), guest="localhost")
+    prepare(windows.memory(), guest="localhost", owner=USER)
     windows.issue_site_certificate(SITE, FORGE)
     return windows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.lab.windows_host.winsim.state import AppPool, Binding, Site, Store
 
-from .machine import FORGE, SITE, Played, Windows, new_windows, play
+from .machine import FORGE, SITE, USER, Played, Windows, new_windows, play
 
 ROLES = [
     {"name": "WSL", "ansible.builtin.import_role": {"name": "wsl_host"}},
@@ -18,6 +18,8 @@ ROLES = [
         "ansible.builtin.include_role": {"name": "iis_gateway", "tasks_from": "redirect"},
     },
 ]
+# What the owner of the machine wrote, in his own way of writing.
+WSLCONFIG = "# mine\r\n[WSL2]\r\nmemory = 24GB\r\nvmidletimeout=60000\r\n\r\n[experimental]\r\nsparseVhd=true"
 SHOP = Site(7, r"C:\shop", "shop", bindings=[Binding("http", 80, "shop.example")])
 
 
@@ -51,3 +53,11 @@ def _with_a_shop(memory: Store) -> None:
         state.app_pools["shop"] = AppPool(attributes={"managedRuntimeVersion": "v4.0"})
         state.allowed_server_variables.append("HTTP_X_SHOP")
         state.firewall_rules["Shop"] = {"LocalPorts": "8443"}
+        state.firewall_rules["WinRM for everybody"] = {"LocalPorts": "5986"}
+    wslconfig(memory).parent.mkdir(parents=True, exist_ok=True)
+    wslconfig(memory).write_bytes(WSLCONFIG.encode())
+
+
+def wslconfig(memory: Store) -> Path:
+    """The account's .wslconfig."""
+    return memory.path(rf"C:\Users\{USER}\.wslconfig")

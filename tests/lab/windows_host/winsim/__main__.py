@@ -81,17 +81,21 @@ def main() -> int:
         try:
             install_users(users, Path(private))
             store = Store(options.state)
+            store.accounts = read_users(users)
             prepare(
                 store,
-                os.environ.get("WINSIM_GUEST", "gpu-host"),
-                os.environ.get("WINSIM_FLAVOUR", "server-2022"),
+                guest=os.environ.get("WINSIM_GUEST", "gpu-host"),
+                flavour=os.environ.get("WINSIM_FLAVOUR", "server-2022"),
+                owner=next(iter(store.accounts)),
             )
         except ValueError as error:
             print(f"winsim: {error}", file=sys.stderr)
             return 2
-        store.accounts = read_users(users)
         boot(store)
         store.scheduler = Scheduler(store, after=lambda: live(store))
+        # What starts with Windows is there before anybody can log on.
+        store.scheduler.begin()
+        store.scheduler.tick()
         down = threading.Event()
         threading.Thread(target=store.scheduler.serve, args=(down,), name="tasks", daemon=True).start()
         server = WinRmServer((options.address, options.winrm_port), store, certificate, key)

@@ -30,10 +30,12 @@ REWRITE_DLL = r"C:\Windows\System32\inetsrv\rewrite.dll"
 ARR_DLL = r"C:\Program Files\IIS\Application Request Routing\requestRouter.dll"
 
 
-def prepare(store: Store, guest: str = "gpu-host", flavour: str = "server-2022") -> None:
+def prepare(
+    store: Store, guest: str = "gpu-host", flavour: str = "server-2022", owner: str = "ansible"
+) -> None:
     """Give a machine without a past its first state; leave any other as it is. Raises ValueError.
 
-    `guest` is the DNS name of the container that plays the WSL guest.
+    `guest` is the DNS name of the container that plays the WSL guest; the distribution belongs to the account `owner`.
     """
     if (store.root / "state.json").exists():
         return
@@ -48,5 +50,10 @@ def prepare(store: Store, guest: str = "gpu-host", flavour: str = "server-2022")
     with store.edit() as state:
         state.flavour = flavour
         state.wsl_starts = 1
-        state.wsl_distributions["Ubuntu"] = {"state": "Running", "guest": guest, "address": "172.29.2.2"}
+        state.wsl_distributions["Ubuntu"] = {
+            "state": "Running",
+            "guest": guest,
+            "address": "172.29.2.2",
+            "owner": owner,
+        }
         state.services["iphlpsvc"] = {"display_name": "IP Helper", "state": "started", "start_mode": "auto"}

@@ -28,9 +28,8 @@ def boot(store: Store) -> None:
         if state.boots == 1:
             store.held |= {n for n, entry in state.wsl_distributions.items() if entry["state"] == "Running"}
             return
-        if state.scheduled_tasks:
-            for entry in state.wsl_distributions.values():
-                entry["state"] = "Stopped"
+        for entry in state.wsl_distributions.values():
+            entry["state"] = "Stopped"
         for name, service in state.services.items():
             starts = service["start_mode"] in ("auto", "delayed") and not service.get("fault")
             service["state"] = "started" if starts else "stopped"

@@ -70,7 +70,7 @@ def seconds(duration: str) -> float:
 
 def split(line: str) -> list[str]:
     """The arguments of a Windows command line; double quotes hold one together."""
-    return [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
+    return [bare or quoted for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
 
 
 def fingerprint(password: str) -> str:
@@ -169,8 +169,7 @@ class Scheduler:
             self._due[path] = min([*at, self._due.get(path, min(at))])
 
     def serve(self, stop: threading.Event) -> None:
-        """Begin, and tick until `stop`."""
-        self.begin()
+        """Tick until `stop`, after `begin()`."""
         while not stop.wait(_TICK_SECONDS):
             self.tick()
             self._after()

@@ -7,6 +7,7 @@ sums of the scripts in the repository.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,13 @@ from typing import Any
 from . import iis_script_models as iis
 from . import script_models as models
 from . import wsl_script_models as wsl
+from .environment import expand
+from .scheduler import Launch, Ran, program
 from .script_models import ScriptError, ScriptRun
 
-__all__ = ["SCRIPTS", "Script", "ScriptError", "ScriptRun"]
+__all__ = ["SCRIPTS", "TASK_SCRIPTS", "Script", "ScriptError", "ScriptRun", "TaskScript"]
+
+log = logging.getLogger("winsim.scripts")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,15 @@ class Script:
     def mandatory(self) -> tuple[str, ...]:
         # All of our scripts take only mandatory parameters.
         return self.parameters
+
+
+@dataclass(frozen=True)
+class TaskScript:
+    """A script that Task Scheduler runs. All of its parameters are mandatory."""
+
+    path: str
+    run: Callable[[Launch, dict[str, str]], Ran]
+    parameters: tuple[str, ...]
 
 
 SCRIPTS: dict[str, Script] = {
@@ -60,6 +74,11 @@ SCRIPTS: dict[str, Script] = {
         wsl.get_wsl_guest,
         ("Distribution",),
     ),
+    "8bfcaaeae89d254e23f67d9c2e7944e39cceb079777d70be00cb84b1fe91ea8d": Script(
+        "roles/wsl_host/files/Set-IniValue.ps1",
+        wsl.set_ini_value,
+        ("Path", "Settings"),
+    ),
     "7968f4a63950f5b9c194d614a2a59e21219f8c0dda1c22ff1e241d2c770c9d2b": Script(
         "roles/wsl_host/files/Set-PortProxy.ps1",
         wsl.set_port_proxy,
@@ -67,7 +86,44 @@ SCRIPTS: dict[str, Script] = {
     ),
 }
 
+TASK_SCRIPTS: dict[str, TaskScript] = {
+    "d3041960220e67dbe16fc9f77496d3b780b139c51389248b57a0eaa33cec28e7": TaskScript(
+        "roles/wsl_host/files/Watch-Guest.ps1",
+        wsl.watch_guest,
+        ("Distribution", "Forward", "ProbeUrl", "Journal"),
+    ),
+}
+
+_NO_FILE = 0xFFFD0000  # what powershell.exe ends with when there is no such file
+_HOW = ["-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]
+
+
+@program("powershell.exe")
+def run_script(launch: Launch) -> Ran:
+    """`powershell.exe … -File FILE -Name VALUE …`, for a file whose very text is known."""
+    words = launch.arguments
+    if words[: len(_HOW)] != _HOW or len(words) < len(_HOW) + 1 or len(words) % 2:
+        log.error("The Windows simulator does not model the task `powershell.exe %s`", " ".join(words))
+        return Ran(1)
+    file = launch.store.path(expand(words[len(_HOW)], launch.user))
+    if not file.is_file():
+        log.error("powershell.exe: the file %s does not exist", words[len(_HOW)])
+        return Ran(_NO_FILE)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    script = TASK_SCRIPTS.get(digest)
+    if script is None:
+        log.error("The Windows simulator does not know the script %s with SHA-256 %s", file.name, digest)
+        return Ran(1)
+    rest = words[len(_HOW) + 1 :]
+    parameters = dict(zip((name.removeprefix("-") for name in rest[::2]), rest[1::2], strict=True))
+    if sorted(parameters) != sorted(script.parameters):
+        log.error("%s takes %s and was given %s", script.path, script.parameters, tuple(parameters))
+        return Ran(1)
+    return script.run(launch, parameters)
+
+
 if __name__ == "__main__":
     repository = Path(__file__).parents[4]
-    for script in SCRIPTS.values():
-        print(hashlib.sha256((repository / script.path).read_bytes()).hexdigest(), script.path)
+    paths = [script.path for script in SCRIPTS.values()] + [script.path for script in TASK_SCRIPTS.values()]
+    for path in paths:
+        print(hashlib.sha256((repository / path).read_bytes()).hexdigest(), path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from . import wsl
+from .iis import httpsys
+from .scheduler import Launch, Ran
 from .script_models import ScriptError, ScriptRun
-from .state import PortProxy
+from .state import PortProxy, State
 
 
 def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
@@ -25,36 +29,111 @@ def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
     }
 
 
+def set_ini_value(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    file = run.machine.path(parameters["Path"])
+    text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+    lines = text.replace("\r\n", "\n").rstrip().split("\n") if text.strip() else []
+    before, after = {}, {}
+    for setting in parameters["Settings"]:
+        section, key, wanted = (str(setting[name]) for name in ("section", "key", "value"))
+        at, end = _place(lines, section, key)
+        current = lines[at].partition("=")[2].strip() if at is not None else ""
+        # PowerShell's -eq compares strings without regard to case.
+        if current.lower() == wanted.lower():
+            continue
+        before[f"[{section}] {key}"], after[f"[{section}] {key}"] = current, wanted
+        if at is not None:
+            lines[at] = f"{key}={wanted}"
+        elif end is not None:
+            lines.insert(end + 1, f"{key}={wanted}")
+        else:
+            lines += [f"[{section}]", f"{key}={wanted}"]
+    if after and not run.machine.check:
+        if file.exists():
+            file.with_name(file.name + ".before").write_bytes(file.read_bytes())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\r\n".join(lines) + "\r\n", newline="")
+    run.changed = bool(after)
+    run.difference = {"before": before, "after": after}
+    run.result = {"changed_settings": list(after)}
+
+
+def _place(lines: list[str], section: str, key: str) -> tuple[int | None, int | None]:
+    """Where the key stands, and the last line of its section that is not empty."""
+    inside, at, end = False, None, None
+    for number, line in enumerate(lines):
+        if head := re.match(r"\s*\[\s*(.+?)\s*\]", line):
+            inside = head[1].lower() == section.lower()
+        if inside and line.strip():
+            end = number
+            found = re.match(r"\s*([^#;=\[\s][^=]*?)\s*=", line)
+            if found and found[1].lower() == key.lower():
+                at = number
+    return at, end
+
+
 def set_port_proxy(run: ScriptRun, parameters: dict[str, Any]) -> None:
     for name in ("ListenPort", "ConnectPort"):
         if not 1 <= int(parameters[name]) <= 65535:
             raise ScriptError(
                 f"Cannot validate argument on parameter '{name}': {parameters[name]} is out of range."
             )
-    wanted = PortProxy(
-        parameters["ListenAddress"],
-        int(parameters["ListenPort"]),
-        parameters["ConnectAddress"],
-        int(parameters["ConnectPort"]),
-    )
-    lines = run.machine.state.portproxy
+    listen = f"{parameters['ListenAddress']}/{int(parameters['ListenPort'])}"
+    connect = f"{parameters['ConnectAddress']}/{int(parameters['ConnectPort'])}"
+    before = lead(run.machine.state, listen, connect)
+    run.changed = before != connect
+    run.difference = {"before": {listen: before}, "after": {listen: connect}}
+    run.result = {"listen": listen, "connect": connect}
+
+
+def lead(state: State, listen: str, connect: str) -> str:
+    """`netsh interface portproxy set`: address/port leads to address/port. Returns where it led before, or ""."""
+    listen_address, _, listen_port = listen.partition("/")
+    connect_address, _, connect_port = connect.partition("/")
     here = next(
         (
             p
-            for p in lines
-            if (p.listen_address, p.listen_port) == (wanted.listen_address, wanted.listen_port)
+            for p in state.portproxy
+            if (p.listen_address, p.listen_port) == (listen_address, int(listen_port))
         ),
         None,
     )
-    listen, connect = (
-        f"{wanted.listen_address}/{wanted.listen_port}",
-        f"{wanted.connect_address}/{wanted.connect_port}",
-    )
-    before = f"{here.connect_address}/{here.connect_port}" if here else ""
+    wanted = PortProxy(listen_address, int(listen_port), connect_address, int(connect_port))
     if here != wanted:
         if here:
-            lines.remove(here)
-        lines.append(wanted)
-        run.changed = True
-    run.difference = {"before": {listen: before}, "after": {listen: connect}}
-    run.result = {"listen": listen, "connect": connect}
+            state.portproxy.remove(here)
+        state.portproxy.append(wanted)
+    return f"{here.connect_address}/{here.connect_port}" if here else ""
+
+
+def watch_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
+    """Watch-Guest.ps1, run by Task Scheduler."""
+    store, wrong, said = launch.store, False, []
+    with store.edit() as state:
+        try:
+            name, entry = wsl.find(state, launch.user, parameters["Distribution"])
+            wsl.start(state, entry)
+            store.used[name] = time.time()
+        except wsl.WslError as error:
+            said.append(f"guest: {parameters['Distribution']} gave no address: {error}")
+            wrong = True
+        else:
+            for forward in filter(None, parameters["Forward"].split(",")):
+                address, port, guest_port = forward.split("/")
+                listen, connect = f"{address}/{port}", f"{entry['address']}/{guest_port}"
+                if lead(state, listen, connect) != connect:
+                    said.append(f"port proxy: {listen} leads to {connect}")
+    probe = re.fullmatch(r"http://127\.0\.0\.1(?::(\d+))?/", parameters["ProbeUrl"])
+    if probe is None:
+        said.append(f"The Windows simulator does not model a probe of {parameters['ProbeUrl']}")
+        wrong = True
+    elif not httpsys.bindings(store.read(), int(probe[1] or 80), "http"):
+        said.append(f"IIS: no answer at {parameters['ProbeUrl']}: Unable to connect to the remote server")
+        wrong = True
+    if said:
+        journal = store.path(parameters["Journal"])
+        kept = journal.read_text(encoding="utf-8-sig").splitlines() if journal.exists() else []
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lines = [*kept, *(f"{moment} {line}" for line in said)][-1000:]
+        journal.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8-sig", newline="")
+    return Ran(1 if wrong else 0)

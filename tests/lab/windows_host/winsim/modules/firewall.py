@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from .contract import Machine, Module, ModuleFailure, NotModelled, Option, Params, Result
@@ -42,6 +43,10 @@ def _wanted(params: Params) -> dict[str, Any]:
     ):
         if params[argument] is not None:
             wanted[name] = "*" if params[argument] == "any" else params[argument]
+    if "/" in wanted.get("RemoteAddresses", ""):
+        # The COM object keeps a network with its mask, whatever it was given.
+        networks = wanted["RemoteAddresses"].split(",")
+        wanted["RemoteAddresses"] = ",".join(ipaddress.ip_network(n).with_netmask for n in networks)
     if params["direction"]:
         wanted["Direction"] = {"in": 1, "out": 2}[params["direction"]]
     if params["action"]:
@@ -74,7 +79,8 @@ def win_firewall_rule(machine: Machine, params: Params) -> Result:
     else:
         rule = rules[name]
         for key, value in _wanted(params).items():
-            if rule[key] != value:
+            # The real module compares what it was given, not what the COM object makes of it.
+            if rule[key] != (params["remoteip"] if key == "RemoteAddresses" and value != "*" else value):
                 lines += [f"-{key}='{rule[key]}'", f"+{key}='{value}'"]
                 rule[key] = value
         message = f"Firewall rule(s) {'changed' if lines else 'unchanged'} '{name}'"
