@@ -127,6 +127,8 @@ def main(wanted: list[str]) -> int:
     lanes = [lane for lane in lanes if lane]
     REPORTS.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # Else Python keeps back what it prints into a pipe, for minutes.
+    os.environ["PYTHONUNBUFFERED"] = "1"
     os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible" / "ansible.cfg"))
     outcomes = _run_lanes(lanes)
     passed, failed = (sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible ships no ty
             return
         self._armed = False
         self._display.display(f"killed at: {name}")
+        # Ansible leaves that to its end, which never comes.
+        sys.stdout.flush()
         seconds = float(os.environ.get("DEPLOY_KILLED_AFTER", "0"))
         if not seconds:
             _kill()
