@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,7 +19,7 @@ from . import jobs
 from .errors import ServerGoneError
 from .events import Graph, ImageRef, Progress, Result
 from .images import read_image
-from .transport import Transport
+from .transport import HANDSHAKE_SECONDS, Transport
 
 T = TypeVar("T")
 
@@ -76,16 +77,23 @@ class ComfyClient:
         on_progress: Callable[[Progress], None] | None = None,
         *,
         timeout: float | None = None,
+        prompt_id: str | None = None,
     ) -> Result:
         """Run a workflow once and wait for it (seconds, `timeout`; default the client's).
 
         `on_progress` is called in this thread. If it raises, or on Ctrl-C, the job is cancelled on
         the server before the exception goes on.
+        `prompt_id` is a UUID of the caller's: where the server knows the job already, queued, running
+        or done, it is followed and not run a second time.
         """
         events: SimpleQueue[Any] = SimpleQueue()
         limit = self.timeout if timeout is None else timeout
-        job = jobs.run(self._transport, workflow, lambda progress: events.put(progress), limit)
+        job = jobs.run(self._transport, workflow, lambda progress: events.put(progress), limit, prompt_id)
         return self._call(job, events, on_progress)
+
+    def submit(self, workflow: Graph, *, prompt_id: str | None = None) -> str:
+        """Queue a workflow and return its id at once; `run` with that id waits for it."""
+        return self._call(jobs.submit(self._transport, workflow, prompt_id))
 
     def upload_image(self, image: str | Path | bytes) -> ImageRef:
         """Send an image file or its bytes; the reference fits a LoadImage node.
@@ -104,6 +112,19 @@ class ComfyClient:
     def cancel(self, prompt_id: str) -> None:
         """Take a job out of the queue, or interrupt it if it runs."""
         self._call(jobs.cancel(self._transport, prompt_id))
+
+    def interrupt(self, prompt_id: str) -> None:
+        """Stop a running job; one that waits in the queue stays there."""
+        self._call(self._transport.exchange("POST", "/interrupt", body={"prompt_id": prompt_id}))
+
+    def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """Have the server give back the card's memory; the next job loads its models anew."""
+        body = {"unload_models": unload_models, "free_memory": free_memory}
+        self._call(self._transport.exchange("POST", "/free", body=body))
+
+    def hears(self) -> bool:
+        """Whether the service's WebSocket can be had and says something."""
+        return self._call(_hears(self._transport))
 
     def system_stats(self) -> dict[str, Any]:
         """GET /system_stats: versions, memory and the devices that torch sees."""
@@ -165,6 +186,20 @@ def _shut(loop: asyncio.AbstractEventLoop, thread: threading.Thread, transport: 
     thread.join(5)
     if not thread.is_alive():
         loop.close()
+
+
+async def _hears(transport: Transport) -> bool:
+    socket = await transport.websocket("/ws", {"clientId": str(uuid.uuid4())})
+    if socket is None:
+        return False
+    try:
+        # ComfyUI greets every socket with its status.
+        message = await socket.receive(timeout=HANDSHAKE_SECONDS)
+        return message.type is aiohttp.WSMsgType.TEXT
+    except TimeoutError:
+        return False
+    finally:
+        await socket.close()
 
 
 async def _upload(transport: Transport, name: str, content: bytes) -> ImageRef:

@@ -94,6 +94,10 @@ class ExecutionError(ComfyError):
         self.exception_type = exception_type
 
 
+class OutOfMemoryError(ExecutionError):
+    """The card's memory did not suffice for the job."""
+
+
 class JobInterruptedError(ComfyError):
     """Someone interrupted the job while it ran."""
 

@@ -15,6 +15,7 @@ from .errors import (
     JobInterruptedError,
     ModelMissingError,
     NodeProblem,
+    OutOfMemoryError,
     ServerGoneError,
     TlsError,
     TooLargeError,
@@ -204,9 +205,14 @@ def of_failed_job(event: str, data: Mapping[str, Any]) -> ComfyError:
     exception_type = str(data.get("exception_type", ""))
     message = printable(str(data.get("exception_message", "")))
     next_step = "read the server's log for the node named"
+    kind = ExecutionError
     if node_type == "LoadImage":
         next_step = "check that the image opens in a viewer, then convert it to PNG"
-    return ExecutionError(
+    # torch.OutOfMemoryError, torch.cuda.OutOfMemoryError, or CUDA's own words in a RuntimeError.
+    if "OutOfMemory" in exception_type or "out of memory" in message.lower():
+        kind = OutOfMemoryError
+        next_step = "make the picture smaller or take fewer images; if it stays, the operator frees the card"
+    return kind(
         f"node {node_id} ({node_type}) failed: {exception_type}: {message}",
         "every node to run to its end",
         next_step,

@@ -14,6 +14,7 @@ import aiohttp
 from . import transport as wire
 from .errors import (
     ComfyError,
+    InputError,
     JobCancelledError,
     JobTimeoutError,
     ServerGoneError,
@@ -80,19 +81,30 @@ async def cancel(transport: Transport, prompt_id: str) -> None:
     await transport.exchange("POST", "/interrupt", body={"prompt_id": prompt_id})
 
 
-async def run(transport: Transport, graph: Graph, notify: Notify, timeout: float) -> Result:
-    """Submit a workflow and follow it to its end.
+async def submit(transport: Transport, graph: Graph, prompt_id: str | None = None) -> str:
+    """Queue a workflow under `prompt_id`, unless the server knows that job already; its id."""
+    job_id = _checked_id(prompt_id)
+    await _submit(transport, graph, job_id, str(uuid.uuid4()), perhaps_known=prompt_id is not None)
+    return job_id
+
+
+async def run(
+    transport: Transport, graph: Graph, notify: Notify, timeout: float, own_id: str | None = None
+) -> Result:
+    """Submit a workflow and follow it to its end; with `own_id` it may be on the server already.
 
     If this side stops waiting (time is up, the caller gives up), the job is cancelled on the server:
     no card works for nobody.
     """
-    prompt_id, client_id = str(uuid.uuid4()), str(uuid.uuid4())
+    prompt_id, client_id = _checked_id(own_id), str(uuid.uuid4())
     watch = _Watch(transport, Story(prompt_id, graph), notify, client_id)
     sending: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(timeout):
             await watch.dial()
-            sending = asyncio.create_task(_submit(transport, graph, prompt_id, client_id))
+            sending = asyncio.create_task(
+                _submit(transport, graph, prompt_id, client_id, perhaps_known=own_id is not None)
+            )
             # Shielded: a submission cut in half might be carried out after its cancellation.
             await asyncio.shield(sending)
             notify(watch.story.progress)
@@ -143,8 +155,23 @@ async def _abandon(transport: Transport, prompt_id: str, sending: asyncio.Task[N
     return True
 
 
-async def _submit(transport: Transport, graph: Graph, prompt_id: str, client_id: str) -> None:
+def _checked_id(own_id: str | None) -> str:
+    """A new job id, or the caller's own in the one form that ComfyUI takes."""
+    if own_id is None:
+        return str(uuid.uuid4())
+    with suppress(ValueError):
+        if str(uuid.UUID(own_id)) == own_id:
+            return own_id
+    raise InputError(f"the job id {own_id!r}", "a UUID in lower case, with hyphens", "take str(uuid.uuid4())")
+
+
+async def _submit(
+    transport: Transport, graph: Graph, prompt_id: str, client_id: str, *, perhaps_known: bool
+) -> None:
     """POST /prompt so that the job exists once: our own id tells after a broken answer whether it arrived."""
+    # A job that was cancelled did not run: it is sent again.
+    if perhaps_known and (await look(transport, prompt_id)).state not in ("unknown", "cancelled"):
+        return
     body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
     for attempt in range(1, SUBMIT_ATTEMPTS + 1):
         try:

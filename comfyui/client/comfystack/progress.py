@@ -42,6 +42,8 @@ class ProgressDisplay:
     def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self._stream = stream
         self._last = ""
+        # Which of several jobs this is, in front of its stage.
+        self.prefix = ""
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -69,7 +71,7 @@ class ProgressDisplay:
         """Bring the bar (or the log) up to date."""
         if self._quiet:
             return
-        stage = describe(progress)
+        stage = self.prefix + describe(progress)
         counting = progress.state == "running" and progress.steps > 1
         if self._live:
             self._bar.update(
@@ -80,7 +82,9 @@ class ProgressDisplay:
                 total=progress.steps if counting else progress.nodes_total or None,
             )
             return
-        # In a log, each stage once and each quarter of a long one.
+        # In a log, each job of several once; of one job, each stage once and each quarter of a long one.
+        if self.prefix and progress.state != "finished":
+            return
         quarter = progress.step * 4 // progress.steps if counting else 0
         line = f"{stage} {progress.step}/{progress.steps}" if quarter else stage
         if f"{stage} {quarter}" != self._last:

@@ -166,6 +166,8 @@ class Transport:
             connector = aiohttp.TCPConnector(ssl=self._tls, resolver=resolver, use_dns_cache=resolver is None)
             self._session = aiohttp.ClientSession(
                 connector=connector,
+                # A farm in front marks its server with a cookie, also where the URL is an address.
+                cookie_jar=aiohttp.CookieJar(unsafe=True),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=EXCHANGE_SECONDS, sock_connect=CONNECT_SECONDS),
             )

@@ -63,6 +63,7 @@ class ScriptedServer:
         self.answers: dict[str, list[Any]] = {}
         self.answers_for_ever: dict[str, Any] = {}
         self.picture = png()
+        self.cookie = ""
         self.requests: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.server_names: list[str | None] = []
@@ -271,7 +272,8 @@ class ScriptedServer:
         return web.json_response({"name": f"stored {named[1].decode()}", "subfolder": "", "type": "input"})
 
     async def _stats(self, _: web.Request) -> web.Response:
-        return web.json_response({"system": {"comfyui_version": "0.33.0"}, "devices": []})
+        headers = {"Set-Cookie": self.cookie} if self.cookie else {}
+        return web.json_response({"system": {"comfyui_version": "0.33.0"}, "devices": []}, headers=headers)
 
 
 def _drop(request: web.Request) -> web.Response:

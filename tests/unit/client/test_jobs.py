@@ -231,9 +231,9 @@ def test_a_caller_that_gives_up_while_the_submission_is_on_its_way_leaves_no_job
     server.story = wait_in_queue
     submit = jobs._submit
 
-    async def slow(*arguments: object) -> None:
+    async def slow(*arguments: object, **options: bool) -> None:
         await asyncio.sleep(0.3)
-        await submit(*arguments)  # type: ignore[arg-type]
+        await submit(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(jobs, "_submit", slow)
     with pytest.raises(JobTimeoutError):

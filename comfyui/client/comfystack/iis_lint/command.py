@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..errors import InputError
+from ..telling import add_json, tell
 from . import Plan, refusals
 
 
@@ -19,6 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="JSON of what is set at server level; without it, only the files themselves are looked at",
     )
+    add_json(parser)
     parser.set_defaults(action=run)
 
 
@@ -26,8 +28,8 @@ def run(args: argparse.Namespace) -> None:
     """Prints nothing where all is well. Raises InputError with every finding of every file."""
     plan = _plan(args.plan) if args.plan else None
     found = [f"{file}: {line}" for file in args.files for line in refusals(_text(file), plan)]
-    for line in found:
-        print(line)
+    if found or args.json:
+        tell(args, "\n".join(found), {"findings": found})
     if found:
         raise InputError(
             f"{len(found)} reason(s) not to write {'this file' if len(args.files) == 1 else 'these files'}",

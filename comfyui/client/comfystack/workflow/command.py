@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import graphs, output, parameters
-from ..errors import ExecutionError, InputError, ValidationError
+from ..errors import ExecutionError, InputError, NodeProblem, ValidationError
 from ..events import Graph, ImageRef
 from ..images import png_size, read_image
+from ..telling import add_json, tell
 from .check import Finding, Models, check
 from .contract import Contract, of_server, recorded
 from .explain import explain
@@ -38,9 +40,11 @@ def add_to(
 
     listed = actions.add_parser("list", help="the shipped workflows")
     listed.set_defaults(action=_list)
+    add_json(listed)
 
     show = actions.add_parser("show", help="what a shipped workflow takes")
     show.add_argument("name", metavar="NAME")
+    add_json(show)
     show.set_defaults(action=_show)
 
     run = actions.add_parser("run", help="run a shipped workflow")
@@ -56,6 +60,7 @@ def add_to(
     )
     run.add_argument("--out", required=True, metavar="FILE", type=Path, help="PNG to write")
     run.add_argument("--quiet", action="store_true", help="no progress")
+    add_json(run)
     add_service(run)
     run.set_defaults(action=lambda args: _run(args, connect))
 
@@ -80,25 +85,45 @@ def add_to(
         )
         if name == "fix":
             one.add_argument("--out", metavar="FILE", type=Path, help="file to write; else it is printed")
+        add_json(one)
         add_service(one)
         one.set_defaults(action=lambda args, action=action: action(args, connect))
 
 
-def _list(_args: argparse.Namespace) -> None:
-    for name in graphs.names():
-        schema = parameters.schema(name)
-        print(f"{name:24} {schema.title} (models: {' or '.join(schema.model_sets)})")
+def _list(args: argparse.Namespace) -> None:
+    schemas = {name: parameters.schema(name) for name in graphs.names()}
+    lines = [
+        f"{name:24} {schema.title} (models: {' or '.join(schema.model_sets)})"
+        for name, schema in schemas.items()
+    ]
+    rows = [
+        {"name": name, "title": schema.title, "model_sets": schema.model_sets}
+        for name, schema in schemas.items()
+    ]
+    tell(args, "\n".join(lines), {"workflows": rows})
 
 
 def _show(args: argparse.Namespace) -> None:
     schema, graph = parameters.schema(args.name), graphs.load(args.name)
-    print(f"{args.name}: {schema.title}\nmodel set: {' or '.join(schema.model_sets)}")
+    lines = [f"{args.name}: {schema.title}", f"model set: {' or '.join(schema.model_sets)}"]
     for name, one in schema.parameters.items():
         without = one.required or one.added
         note = (
             "required" if one.required else "" if without else f"default {parameters.default(graph, one)!r}"
         )
-        print(f"  {name:10} {one.told()}{', ' + note if note else ''}")
+        lines.append(f"  {name:10} {one.told()}{', ' + note if note else ''}")
+    known = {
+        name: {
+            **asdict(one),
+            "default": None if one.required or one.added else parameters.default(graph, one),
+        }
+        for name, one in schema.parameters.items()
+    }
+    tell(
+        args,
+        "\n".join(lines),
+        {"name": args.name, "title": schema.title, "model_sets": schema.model_sets, "parameters": known},
+    )
 
 
 def _run(args: argparse.Namespace, connect: Connect) -> None:
@@ -131,7 +156,7 @@ def _run(args: argparse.Namespace, connect: Connect) -> None:
         content = client.view(result.images[0])
     width, height = png_size(content)
     output.write_atomically(args.out, content)
-    print(f"{args.out}: {width}x{height}")
+    tell(args, f"{args.out}: {width}x{height}", {"file": str(args.out), "width": width, "height": height})
 
 
 def _contract(args: argparse.Namespace, connect: Connect) -> Contract:
@@ -156,26 +181,30 @@ def _checked(args: argparse.Namespace, graph: Graph, contract: Contract) -> list
 
 def _refuse(what: str, findings: list[Finding], next_step: str) -> ValidationError:
     number = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
-    return ValidationError(f"{what} has {number}", "a workflow that ComfyUI takes", next_step)
+    problems = [NodeProblem(one.node, one.class_type, one.field, one.kind, one.found) for one in findings]
+    return ValidationError(f"{what} has {number}", "a workflow that ComfyUI takes", next_step, problems)
 
 
 def _validate(args: argparse.Namespace, connect: Connect) -> None:
     graph = read_graph(args.file)
     contract = _contract(args, connect)
     findings = _checked(args, graph, contract)
-    for finding in findings:
-        print(finding)
     if findings:
+        if not args.json:
+            print(*findings, sep="\n")
         raise _refuse(
             str(args.file), findings, f"`comfystack workflow fix {args.file}` mends what can be translated"
         )
-    print(f"{args.file}: {len(graph)} nodes, valid for {contract.source}")
+    text = f"{args.file}: {len(graph)} nodes, valid for {contract.source}"
+    tell(args, text, {"file": str(args.file), "nodes": len(graph), "valid_for": contract.source})
 
 
 def _explain(args: argparse.Namespace, connect: Connect) -> None:
     graph = read_graph(args.file)
     contract = _contract(args, connect)
-    print("\n".join(explain(graph, contract, _checked(args, graph, contract))))
+    findings = _checked(args, graph, contract)
+    lines = explain(graph, contract, findings)
+    tell(args, "\n".join(lines), {"lines": lines, "findings": [asdict(one) for one in findings]})
 
 
 def _fix(args: argparse.Namespace, connect: Connect) -> None:
@@ -192,11 +221,10 @@ def _fix(args: argparse.Namespace, connect: Connect) -> None:
     text = _text(fixed.graph)
     if args.out:
         output.write_atomically(args.out, text.encode())
-        print(
+        text = (
             f"{args.out}: {len(fixed.graph)} nodes, {len(fixed.changes)} changes, valid for {contract.source}"
         )
-    else:
-        print(text, end="")
+    tell(args, text.rstrip(), {"graph": fixed.graph, "changes": list(fixed.changes)})
 
 
 def _text(graph: Any) -> str:
