@@ -7,7 +7,7 @@ import io
 import re
 import shlex
 
-from comfystack import cli
+from comfystack import InputError, cli
 
 from tests.lab import ports
 
@@ -150,12 +150,12 @@ def _of_ansible(arguments: list[str]) -> list[str]:
 
 
 def _of_client(arguments: list[str]) -> list[str]:
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    # --help prints and ends.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         try:
             cli._parser().parse_args(arguments)
-        except SystemExit as end:
-            return [] if end.code in (0, None) else [said.getvalue().strip().splitlines()[-1]]
+        except InputError as error:
+            return [error.found]
     return []
 
 
