@@ -11,6 +11,8 @@ PYTHON ?= python3
 CHECK ?=
 # A ComfyUI of your own: `make contract` asks it.
 URL ?=
+# Of `make bench`: one of tests/bench/topics, not all.
+TOPIC ?=
 # `tiny`: random weights of a few megabytes in place of the models.
 MODELS ?=
 
@@ -59,6 +61,10 @@ contract: test-tools ## Ask the ComfyUI at URL= what the simulator must answer; 
 .PHONY: molecule
 molecule: test-tools ## The role scenarios alone (SCENARIO=native for one)
 	@$(BIN)/python -m tests.molecule.run $(SCENARIO)
+
+.PHONY: bench
+bench: test-tools ## Measure what is promised about speed, side by side with the usual tools (TOPIC=models for one)
+	@$(BIN)/python -m tests.bench $(TOPIC)
 
 .PHONY: lint
 lint: test-tools ## The linters alone
