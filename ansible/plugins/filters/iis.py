@@ -11,9 +11,9 @@ from typing import Any
 from comfystack import iis_lint
 
 
-def iis_refusals(web_config: str, plan: Mapping[str, Any]) -> list[str]:
+def iis_refusals(web_config: str, plan: Mapping[str, Any], encrypted: bool) -> list[str]:
     """One line for each thing that IIS would refuse or get wrong; empty where all is well."""
-    return iis_lint.refusals(web_config, iis_lint.Plan(**plan))
+    return iis_lint.refusals(web_config, iis_lint.Plan(**plan), encrypted)
 
 
 def settings_of_sites(names: Sequence[str], child: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,13 +13,14 @@ from .server import Plan
 __all__ = ["Plan", "refusals"]
 
 
-def refusals(web_config: str, plan: Plan | None = None) -> list[str]:
+def refusals(web_config: str, plan: Plan | None = None, encrypted: bool = True) -> list[str]:
     """Why this web.config must not be written, and, with `plan`, why the server's settings must not be made.
 
-    Without `plan`, nothing is said of what stands in applicationHost.config.
+    Without `plan`, nothing is said of what stands in applicationHost.config. `encrypted` says whether the name
+    has a certificate by now: before, its file must not send anybody to HTTPS.
     """
     root, found = document.read(web_config)
     if root is None:
         return found
-    found += site.refusals(root, plan)
+    found += site.refusals(root, plan, encrypted)
     return found + (server.refusals(plan) if plan is not None else [])

@@ -32,17 +32,26 @@ _POOL = {
 }
 
 
+# What is no Windows feature and has an installer of its own -> what happens without it.
+_MODULES = {
+    "URL Rewrite": "IIS does not know the element rewrite (500.19)",
+    "Application Request Routing": "every request ends as 404.4",
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the role is about to set beside a web.config, as it hands it to its scripts and modules.
 
-    `server_settings` are objects with section, name and value; `log_fields_removed` and `features` are names;
-    `pool` and `hsts` map a setting to its value. Limits are in bytes and seconds.
+    `server_settings` are objects with section, name and value; `log_fields_removed` and `features` are names,
+    `modules` those of what the role insists on beside the features; `pool` and `hsts` map a setting to its value.
+    Limits are in bytes and seconds.
     """
 
     server_settings: Sequence[Mapping[str, Any]]
     allowed_server_variables: Sequence[str]
     features: Sequence[str]
+    modules: Sequence[str]
     pool: Mapping[str, Any]
     hsts: Mapping[str, Any]
     log_fields_removed: Sequence[str]
@@ -88,11 +97,15 @@ def _times(given: Mapping[tuple[str, str], str], plan: Plan) -> Iterator[str]:
 def _others(plan: Plan) -> Iterator[str]:
     if not {"Web-WebSockets", "IIS-WebSockets"} & set(plan.features):
         yield "server: the feature Web-WebSockets is not among the features: no WebSocket is opened"
+    for module, otherwise in _MODULES.items():
+        if not any(one.startswith(module) for one in plan.modules):
+            yield f"server: {module} is not among the modules: {otherwise}"
     for name, (wanted, otherwise) in _POOL.items():
         if str(plan.pool.get(name)) != wanted:
             yield f"server: the pool's {name} is {plan.pool.get(name)!r}, expected {wanted!r}: {otherwise}"
-    if "UriQuery" not in plan.log_fields_removed:
-        yield "server: the log keeps its field UriQuery: a token in ?token= lands in it"
+    for name, what in (("UriQuery", "a token in ?token="), ("Referer", "a token in the address of the page")):
+        if name not in plan.log_fields_removed:
+            yield f"server: the log keeps its field {name}: {what} lands in it"
     if str(plan.hsts.get("enabled")).lower() != "true" or not int(plan.hsts.get("max-age", 0)):
         yield "server: HSTS is not enabled with a max-age: browsers ask over plain HTTP again and again"
     if len(set(plan.names)) != len(plan.names):

@@ -26,12 +26,12 @@ _VARIABLES: dict[str, tuple[str | None, str]] = {
 _SECRETS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_COOKIE")
 
 
-def refusals(root: Element, plan: Plan | None) -> list[str]:
+def refusals(root: Element, plan: Plan | None, encrypted: bool) -> list[str]:
     """One sentence for each finding in a document that is XML."""
     web = root.section("system.webServer")
     rules = web.section("rewrite/rules")
     proxies = [rule for rule in rules.all("rule") if _proxies(rule)]
-    found = [*_rewriting(web, rules, plan), *_order(rules), *_limits(web, plan), *_answers(web)]
+    found = [*_rewriting(web, rules, plan), *_order(rules, encrypted), *_limits(web, plan), *_answers(web)]
     for rule in proxies:
         found += _proxy(rule, rules)
     if proxies:
@@ -70,7 +70,7 @@ def _rewriting(web: Element, rules: Element, plan: Plan | None) -> Iterator[Find
                 yield condition.line, f"{_named(rule)} looks at {condition.text('input')}: {text}"
 
 
-def _order(rules: Element) -> Iterator[Finding]:
+def _order(rules: Element, encrypted: bool) -> Iterator[Finding]:
     every = rules.all("rule")
     first = every[0] if every else rules
     exempt = (
@@ -83,6 +83,10 @@ def _order(rules: Element) -> Iterator[Finding]:
         yield first.line, f"the first rule does not exempt /{_ACME} and stop: it has to, {text}"
     for rule in every:
         action = rule.section("action")
+        to_https = action.text("type") == "Redirect" and action.text("url").lower().startswith("https:")
+        if to_https and not encrypted:
+            text = "nothing answers there before the first certificate is bound"
+            yield action.line, f"{_named(rule)} redirects to HTTPS already: {text}"
         if action.text("type") == "Redirect" and "{HTTP_HOST}" in action.text("url"):
             yield action.line, f"{_named(rule)} redirects to the name and port that the client claims"
 

@@ -56,6 +56,16 @@ SITE_SCHEMA: dict[str, dict[str, tuple[str, Any]]] = {
 }
 _SITE = re.compile(r"system\.applicationHost/sites/site\[@name='(?P<name>[^']+)'\]/(?P<child>\w+)")
 
+# The attributes of an application pool that are acted out, each with its type and what a new pool has.
+POOL_SCHEMA: dict[str, tuple[str, Any]] = {
+    "autoStart": ("bool", True),
+    "managedPipelineMode": ("Integrated Classic", "Integrated"),
+    "managedRuntimeVersion": ("str", "v4.0"),
+    "startMode": ("OnDemand AlwaysRunning", "OnDemand"),
+    "processModel.idleTimeout": ("timespan", "00:20:00"),
+    "recycling.periodicRestart.time": ("timespan", "1.05:00:00"),
+}
+
 # The fields of a site's log, in no order: <siteDefaults>'s logFile/@logExtFileFlags. UriQuery is among them.
 LOG_FIELDS = (
     "Date,Time,ClientIP,UserName,ServerIP,Method,UriStem,UriQuery,HttpStatus,Win32Status,TimeTaken,ServerPort,"
@@ -73,6 +83,14 @@ def timespan(text: str) -> str:
         raise ValueError(f"{text!r} is no time span (hh:mm:ss or d.hh:mm:ss)")
     days = f"{int(found[1])}." if found[1] else ""
     return f"{days}{int(found[2]):02d}:{found[3]}:{found[4]}"
+
+
+def seconds(text: str) -> int:
+    """The length of such a TimeSpan."""
+    found = _TIMESPAN.fullmatch(text)
+    assert found, text
+    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
 def _attribute(section: str, name: str) -> tuple[str, Any]:

@@ -38,6 +38,7 @@ class Exchange:
     substatus: int = 0
     win32: int = 0
     began: bool = False
+    worker: str = ""
     started: float = field(default_factory=time.monotonic)
 
     @property

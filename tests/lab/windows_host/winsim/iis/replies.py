@@ -14,6 +14,8 @@ from .webconfig import Node
 
 # The simulator's own: why it answered with an error. No IIS sends it.
 REASON = "X-Simulator-Reason"
+# The same: what its worker process should not have done (see worker.py).
+WORKER = "X-Simulator-Worker"
 NO_CONFIGURATION = 19
 
 
@@ -116,6 +118,8 @@ async def send_httpsys(request: web.BaseRequest, error: HttpSysError) -> Reply:
 def dressed(exchange: Exchange, headers: CIMultiDict[str]) -> CIMultiDict[str]:
     """`headers` with IIS's own: Server unless it is hidden, custom headers, HSTS."""
     headers.popall("Server", None)
+    if exchange.worker:
+        headers[WORKER] = exchange.worker
     if not exchange.config.section("security/requestFiltering").flag("removeServerHeader"):
         headers["Server"] = "Microsoft-IIS/10.0"
     for entry in exchange.config.section("httpProtocol").children["customHeaders"].entries:

@@ -14,7 +14,19 @@ from multidict import CIMultiDict
 
 from ..machine import REWRITE_DLL
 from ..state import Site, Store
-from . import arr, filtering, httpsys, replies, requestlog, responsecache, rewrite, static, tls, webconfig
+from . import (
+    arr,
+    filtering,
+    httpsys,
+    replies,
+    requestlog,
+    responsecache,
+    rewrite,
+    static,
+    tls,
+    webconfig,
+    worker,
+)
 from .errors import AbortedError, ConfigError, HttpSysError, IisError, NotModelledError
 from .exchange import Exchange, cooked, split_target
 
@@ -90,6 +102,7 @@ class _Gateway:
         self._store = store
         self._session = session
         self._cache = responsecache.Cache()
+        self._workers = worker.Workers()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -97,8 +110,12 @@ class _Gateway:
         except HttpSysError as error:
             return await replies.send_httpsys(request, error)
         try:
-            return await self._answer(exchange)
-        except AbortedError:
+            with self._workers.serving(exchange.state, exchange.site) as work:
+                exchange.worker = work.remarks
+                async with asyncio.timeout(work.left):
+                    return await self._answer(exchange)
+        except (AbortedError, TimeoutError):
+            # A timeout here is the end of a recycled worker process.
             return _abort(exchange)
         except asyncio.CancelledError:
             exchange.win32 = CLIENT_GONE

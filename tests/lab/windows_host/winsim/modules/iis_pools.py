@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..applicationhost import timespan
+from ..applicationhost import POOL_SCHEMA, timespan
 from ..state import AppPool
 from .contract import Machine, Module, ModuleFailure, NotModelled, Option, Params, Result
 from .features import require
-
-# The attributes that are acted out, each with its type and what a new pool has.
-_ATTRIBUTES: dict[str, tuple[str, Any]] = {
-    "autoStart": ("bool", True),
-    "managedPipelineMode": ("Integrated Classic", "Integrated"),
-    "managedRuntimeVersion": ("str", "v4.0"),
-    "startMode": ("OnDemand AlwaysRunning", "OnDemand"),
-    "processModel.idleTimeout": ("timespan", "00:20:00"),
-    "recycling.periodicRestart.time": ("timespan", "1.05:00:00"),
-}
 
 
 def _value(name: str, kind: str, value: Any) -> Any:
@@ -61,15 +51,15 @@ def web_app_pool(machine: Machine, params: Params) -> Result:
         return {"changed": bool(found)}
     changed = found is None
     if found is None:
-        machine.state.app_pools[name] = AppPool(attributes={k: v for k, (_, v) in _ATTRIBUTES.items()})
+        machine.state.app_pools[name] = AppPool(attributes={k: v for k, (_, v) in POOL_SCHEMA.items()})
         if machine.check:
             # The real module stops here too: there is no pool yet to compare attributes with.
             return {"changed": True}
     pool = machine.state.app_pools[found[0] if found else name]
     for key, raw in params["attributes"].items():
-        if key not in _ATTRIBUTES:
+        if key not in POOL_SCHEMA:
             raise NotModelled(f"the application pool attribute {key!r}")
-        kind, default = _ATTRIBUTES[key]
+        kind, default = POOL_SCHEMA[key]
         value = _value(key, kind, raw)
         if pool.attributes.get(key, default) != value:
             pool.attributes[key] = value
@@ -93,7 +83,7 @@ def web_app_pool_info(machine: Machine, params: Params) -> Result:
                 f"Cannot find path 'IIS:\\AppPools\\{name}' because it does not exist."
             )
         attributes: dict[str, Any] = {}
-        for key, (_, default) in _ATTRIBUTES.items():
+        for key, (_, default) in POOL_SCHEMA.items():
             *parents, last = key.split(".")
             here = attributes
             for parent in parents:
