@@ -76,6 +76,10 @@ ANSWERS := NAME PUBLIC_NAME GUEST WINDOWS CARD MODELS
 new-site: ## Write the inventory of a new site; asks, or takes NAME= PUBLIC_NAME= GUEST= WINDOWS= CARD= MODELS=
 	@$(PYTHON) ansible/new_site.py $(foreach answer,$(ANSWERS),$(if $(filter command,$(origin $(answer))),'$(answer)=$($(answer))'))
 
+.PHONY: notebook
+notebook: test-tools ## Make the course's notebook anew from its cells
+	@$(BIN)/python comfyui/notebooks/build.py
+
 .PHONY: lab-up
 lab-up: tools ## Raise the simulated site
 	@$(BIN)/python -m tests.lab up

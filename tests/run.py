@@ -35,7 +35,18 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "lint": (
         Step("ruff", ("ruff", "check", ".")),
         Step("ruff format", ("ruff", "format", "--check", ".")),
-        Step("mypy", ("mypy", "ansible", "inventories", "tests", "comfyui/client", "comfyui/image")),
+        Step(
+            "mypy",
+            (
+                "mypy",
+                "ansible",
+                "inventories",
+                "tests",
+                "comfyui/client",
+                "comfyui/image",
+                "comfyui/notebooks/build.py",
+            ),
+        ),
         Step("yamllint", ("yamllint", "--strict", ".")),
         Step("ansible-lint", ("ansible-lint", "--offline", "--profile", "production")),
         Step("syntax", ("ansible-playbook", "--syntax-check", "-i", "localhost,", "ansible/site.yml")),

@@ -60,7 +60,7 @@ def of_connection(error: BaseException, peer: str) -> ComfyError:
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return ServerGoneError(
-            f"nothing answers at {peer}: {error.os_error.strerror or error.os_error}",
+            f"nothing answers at {peer}: {error.os_error.strerror or error.os_error or 'connection refused'}",
             "the service listening there",
             "check that the service runs, and --url and --connect-to",
         )

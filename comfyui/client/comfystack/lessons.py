@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import pictures
+from . import pictures, settings
 from .client import ComfyClient
 from .events import Graph, Progress
 from .progress import describe
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 # Seconds: the notebook's own default. A first run that loads the models takes longer on some cards.
 MAX_WAIT = 300.0
+
+
+def connect(access: str | None = None) -> ComfyClient:
+    """The client of the service that a deployment's access.json names, or the environment's COMFYSTACK_… variables."""
+    found = settings.resolve({"access": access}, os.environ, lambda text: print(text, file=sys.stderr))
+    return ComfyClient(found.url, found.token, found.ca_file, found.connect_to)
 
 
 def execute_workflow(
