@@ -138,6 +138,11 @@ class ComfyClient:
         """GET /queue: `queue_running` and `queue_pending`, each [[number, prompt_id, graph, ...]]."""
         return self._get("/queue")
 
+    def history(self, prompt_id: str) -> dict[str, Any]:
+        """GET /history of one job: its graph, outputs and messages; {} while it has not ended."""
+        entry: dict[str, Any] = self._get(f"/history/{prompt_id}").get(prompt_id, {})
+        return entry
+
     def _get(self, path: str) -> dict[str, Any]:
         return self._call(self._transport.exchange("GET", path)).mapping()
 
