@@ -32,7 +32,15 @@ READING = frozenset(
 )
 # The other way about: these write, or make nothing but an object.
 READING_COMMANDS = frozenset(
-    {"add-member", "import-module", "invoke-wsl", "new-object", "new-timespan", "set-strictmode"}
+    {
+        "add-member",
+        "export-modulemember",
+        "import-module",
+        "invoke-wsl",
+        "new-object",
+        "new-timespan",
+        "set-strictmode",
+    }
 )
 WRITING_COMMANDS = frozenset({"format-volume", "out-file", "write-eventlog"})
 # Programs that change something, unless they are asked to show it.
@@ -115,7 +123,7 @@ def _passwords(root: Node) -> Iterator[Node]:
     yield from _matching(r"-AsPlainText", ("command_parameter",))(root)
     for parameter in tree.of_type(root, "script_parameter"):
         name = tree.text(tree.child(parameter, "variable"))
-        if re.search(r"passw|secret|token|credential", name, re.I) and not re.search(
+        if re.search(r"(passw|secret|token|credential)(?!\w*File$)", name, re.I) and not re.search(
             r"\[(securestring|pscredential|System\.Security\.SecureString)\]", tree.text(parameter), re.I
         ):
             yield parameter

@@ -11,7 +11,7 @@ from tree_sitter import Language, Node, Parser
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Run by Ansible, by Task Scheduler, or by hand: all that ships.
-SCRIPTS = sorted([*(REPOSITORY / "iis").rglob("*.ps1"), *(REPOSITORY / "roles").glob("*/files/*.ps1")])
+SCRIPTS = sorted([*(REPOSITORY / "iis").rglob("*.ps*1"), *(REPOSITORY / "roles").glob("*/files/*.ps*1")])
 _PARSER = Parser(Language(tree_sitter_powershell.language()))
 
 
