@@ -14,6 +14,7 @@ from . import __version__
 from .commands import batch, doctor, grid, making, queue, service, validate
 from .errors import ComfyError, InputError
 from .iis_lint import command as iis_lint
+from .models import command as models
 from .telling import error_document
 from .workflow import command as workflow
 
@@ -31,6 +32,7 @@ exit codes:
     7  the job took longer than --timeout and has been cancelled
     8  the service cannot be reached, went away, or answers like something else
     9  the TLS connection cannot be trusted
+   10  a model file is not what the models lock says; none such got its name from us
   130  Ctrl-C; the job has been cancelled
 """
 
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_to(commands)
     lint = "look for what IIS would refuse or get wrong in a web.config; exit code 2 where there is something"
     iis_lint.add(commands.add_parser("iis-lint", help=lint, description=lint.capitalize()))
+    models.add_to(commands)
     workflow.add_to(commands, service.connect, service.add_arguments)
     return parser
 

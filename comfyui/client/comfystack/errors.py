@@ -143,3 +143,9 @@ class TlsError(ComfyError):
     """The TLS connection was refused by one side: certificate, name or protocol."""
 
     exit_code = 9
+
+
+class WrongFileError(ComfyError):
+    """A model file is not what the models lock says it is. Nothing of that content got its final name from us."""
+
+    exit_code = 10
