@@ -13,6 +13,11 @@ CHECK ?=
 URL ?=
 # Of `make bench`: one of tests/bench/topics, not all.
 TOPIC ?=
+# Name of a list in comfyui/image/dependencies, and optional custom nodes that it is for: `make lock`.
+VARIANT ?= cuda-13.0
+NODES ?=
+# A git address of ComfyUI, or a clone in a folder, in place of what the sources lock names.
+COMFYUI_SOURCE ?=
 # `tiny`: random weights of a few megabytes in place of the models.
 MODELS ?=
 
@@ -57,6 +62,11 @@ test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a
 contract: test-tools ## Ask the ComfyUI at URL= what the simulator must answer; with MODELS=tiny run the workflows, too
 	@$(if $(URL),,echo 'make contract URL=http://127.0.0.1:8188' >&2; exit 2)
 	COMFYUI_CONTRACT_URL='$(URL)' COMFYUI_CONTRACT_MODELS='$(MODELS)' pytest tests/contract -rs
+
+# A path is a list by itself, that no source adds to: tests/lab/comfyui/simulator.
+.PHONY: lock
+lock: test-tools ## Lock the image's Python packages by hash, for VARIANT=cuda-13.0 or a list of your own
+	@COMFYUI_SOURCE='$(COMFYUI_SOURCE)' LOCK_NODES='$(NODES)' $(BIN)/python comfyui/image/lock.py '$(VARIANT)' $(if $(findstring /,$(VARIANT)),,comfyui/sources.lock.yml)
 
 .PHONY: molecule
 molecule: test-tools ## The role scenarios alone (SCENARIO=native for one)

@@ -1,4 +1,4 @@
-"""Healthy means that ComfyUI answers and computes on the pinned card, not only that a port is open.
+"""Healthy means that ComfyUI answers on the pinned card, with all of its nodes, and not only that a port is open.
 
 Asked on loopback, where no token is needed: authentication stands at the edge.
 """
@@ -8,9 +8,12 @@ import os
 import sys
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 URL = "http://127.0.0.1:8188/system_stats"
+# The mark that nodes.py sets.
+NODES = Path("/tmp/comfystack-nodes")  # noqa: S108 - nobody else is in this container
 
 
 def problem(devices: list[dict[str, Any]], environment: Mapping[str, str]) -> str:
@@ -29,6 +32,8 @@ def main() -> int:
         with urllib.request.urlopen(URL, timeout=3) as answer:
             devices = json.load(answer)["devices"]
             wrong = problem(devices, os.environ)
+        if not wrong and not NODES.exists():
+            wrong = "its node classes are not compared yet"
     except (OSError, ValueError, KeyError) as error:
         wrong = f"{URL}: {error}"
     print(wrong or devices[0]["name"])

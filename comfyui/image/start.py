@@ -2,7 +2,7 @@
 
 The first process of the image. An index says nothing about a card, and in WSL2 nothing isolates one, so torch itself
 is asked for its device 0 before ComfyUI may serve. Docker shows a container that ends here as unhealthy, and starts it
-again.
+again. Beside ComfyUI, nodes.py looks whether it has all of its node classes.
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 # A first `import torch` from a cold disk takes a while; a driver that waits for a lost card never answers.
@@ -142,7 +143,19 @@ def main() -> None:
     if problem:
         print(problem, file=sys.stderr)
         sys.exit(REFUSED)
+    compare_nodes()
     os.execv(sys.executable, [sys.executable, "main.py", *sys.argv[1:]])  # noqa: S606 - it becomes ComfyUI
+
+
+def compare_nodes() -> None:
+    """Starts nodes.py beside this process, as a child of the container's init, which alone collects what has ended."""
+    command = [sys.executable, str(Path(__file__).with_name("nodes.py")), str(os.getpid())]
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            os.execv(sys.executable, command)  # noqa: S606 - it becomes nodes.py
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ def serve_sources(mirror: Container, build: Path) -> None:
     lock = yaml.safe_load((ROOT / "comfyui" / "sources.lock.yml").read_text())
     simulator = HERE / "comfyui"
     trees = [("ComfyUI", simulator, lock["comfyui"])]
-    trees += [(node["name"], simulator / "packs" / node["name"], node) for node in lock["custom_nodes"]]
+    packs = [node for node in lock["custom_nodes"] if not node.get("optional")]
+    trees += [(node["name"], simulator / "packs" / node["name"], node) for node in packs]
     with tempfile.TemporaryDirectory(prefix="comfystack-git-") as folder:
         room = Path(folder)
         for name, source, entry in trees:
@@ -79,6 +80,7 @@ def serve_sources(mirror: Container, build: Path) -> None:
             entry["repository"] = f"http://mirror/git/{name}.git"
         mirror.exec_run(["sh", "-c", f"mkdir -p {_GIT_FOLDER} && rm -rf {_GIT_FOLDER}/*"])
         mirror.put_archive(_GIT_FOLDER, archive((room / "git", ".")).getvalue())
+    lock["dependencies"] = dict.fromkeys(lock["dependencies"], str(simulator / "simulator.lock.txt"))
     _write_if_new(build / "sources.lock.yml", yaml.safe_dump(lock, sort_keys=False))
 
 

@@ -27,6 +27,7 @@ SPEAKERS = (
     "ansible/plugins/**/*.py",
     "comfyui/client/comfystack/**/*.py",
     "comfyui/image/*.py",
+    "comfyui/image/Dockerfile.j2",
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
     "roles/*/tasks/**/*.yml",
