@@ -68,6 +68,10 @@ class Lab:
         selected = ["--inventory", INVENTORY, "--access", access, "-k", which, "-p", "no:cacheprovider"]
         return self._with_tools(title, "pytest", "tests/infra", "-q", *selected)
 
+    def client(self, title: str, *words: str) -> Done:
+        """`comfystack WORDS` with the access file that the deployment left."""
+        return self._with_tools(title, "comfystack", *words, "--access", str(self.access_file))
+
     def windows(self, title: str, module: str, **arguments: Any) -> Done:
         """One Ansible module on the Windows host, as an administrator who changes something there."""
         words = json.dumps(arguments)
