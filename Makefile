@@ -21,6 +21,12 @@ COMFYUI_SOURCE ?=
 # `tiny`: random weights of a few megabytes in place of the models.
 MODELS ?=
 
+# Of `make lab-driver-update`, with RENUMBER=1, DROP= and FAULT= (docs/lab.md).
+VERSION ?=
+RENUMBER ?=
+DROP ?=
+FAULT ?=
+
 LAB := $(filter lab,$(notdir $(patsubst %/,%,$(INVENTORY))))
 # Folder of what is generated: the lab's own name, or the inventory's.
 SITE := $(if $(LAB),$(LAB_NAME),$(notdir $(patsubst %/,%,$(INVENTORY))))
@@ -34,7 +40,7 @@ CLIENT_SOURCES := $(shell find comfyui/client comfyui/workflows -type f -not -na
 
 .PHONY: help
 help: ## Print this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Settings: INVENTORY=$(INVENTORY) LAB_NAME=$(LAB_NAME)"
 
 .PHONY: deploy
@@ -53,6 +59,10 @@ endif
 .PHONY: verify
 verify: tools ## Prove the deployment: card, health, ports, public URL, one edited image
 	pytest tests/infra --inventory $(INVENTORY) --access build/$(SITE)/access.json --junitxml build/$(SITE)/verify.xml
+
+.PHONY: driver-update
+driver-update: tools ## After an update of NVIDIA's driver or a change of the cards: everything on its card again
+	@$(BIN)/python ansible/deploy_lock.py 'build/$(SITE)' ansible-playbook -i $(INVENTORY) ansible/driver_update.yml $(if $(CHECK),--check --diff)
 
 .PHONY: test
 test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a lab end to end
@@ -105,6 +115,10 @@ lab-status: tools ## Show what of it stands
 .PHONY: lab-reset
 lab-reset: tools ## Take it down and raise it afresh
 	@$(BIN)/python -m tests.lab reset
+
+.PHONY: lab-driver-update
+lab-driver-update: tools ## Exchange its NVIDIA driver as Windows does; VERSION=581.29 RENUMBER=1 DROP=3080 FAULT=hang
+	@$(BIN)/python -m tests.lab driver-update --version '$(VERSION)' --drop '$(DROP)' --fault '$(FAULT)' $(if $(RENUMBER),--renumber)
 
 .PHONY: clean
 clean: ## Remove build/, everything that was generated

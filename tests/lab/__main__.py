@@ -1,4 +1,4 @@
-"""`python -m tests.lab up|down|status|reset`: the simulated site, raised and taken down."""
+"""`python -m tests.lab up|down|status|reset|driver-update`: the simulated site, and what happens to it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from docker.errors import DockerException
 
-from . import engine, site
+from . import driver, engine, site
 from .console import LabError, say, warn
+from .gpu.update import Wish
 from .names import ROOT, from_environment
 
 
@@ -46,8 +47,12 @@ def _give_back(folder: Path) -> None:
 def main() -> int:
     """Exit codes: 0 done, 1 an error the operator has to settle (or, for status, a lab that is not up)."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description="The simulated site.")
-    parser.add_argument("action", choices=["up", "down", "status", "reset"])
+    parser.add_argument("action", choices=["up", "down", "status", "reset", "driver-update"])
     parser.add_argument("--only", action="append", default=[], help="raise just this part (repeatable)")
+    parser.add_argument("--version", default="", help="of the driver after its update; the next one")
+    parser.add_argument("--renumber", action="store_true", help="the cards change their places")
+    parser.add_argument("--drop", default="", help="a card that is gone afterwards")
+    parser.add_argument("--fault", default="", help="what is wrong with the driver afterwards")
     arguments = parser.parse_args()
     try:
         names = from_environment()
@@ -60,6 +65,10 @@ def main() -> int:
             site.down(names)
         if arguments.action in ("up", "reset"):
             site.up(names, set(arguments.only))
+            _give_back(names.build)
+        if arguments.action == "driver-update":
+            wish = Wish(arguments.version, arguments.renumber, arguments.drop, arguments.fault)
+            driver.update(names, site.card_file(), wish)
             _give_back(names.build)
         if arguments.action == "status":
             return site.status(names)

@@ -16,7 +16,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from . import base_image, credentials, engine, images, ports, stores
+from . import base_image, credentials, driver, engine, images, ports, stores
 from .console import LabError, say
 from .gpu import cards, guest
 from .machines import Machine, Secret, remove, stand, wait_until
@@ -42,7 +42,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
             image,
             ports={22: port["ssh"]},
             # A volume, because overlay2 cannot stand on the container's own overlay.
-            volumes={"gpu-host-docker": "/var/lib/docker"},
+            volumes={"gpu-host-docker": "/var/lib/docker", "wsl-vm": "/mnt/wsl-vm"},
             secrets=(
                 Secret(build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
                 Secret(build / "ssh" / "siteadmin.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
@@ -53,7 +53,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
         part,
         image,
         ports={80: port["http"], 443: port["https"], 5986: port["winrm"]},
-        volumes={"windows-host-state": "/var/lib/winsim"},
+        volumes={"windows-host-state": "/var/lib/winsim", "wsl-vm": "/run/wsl-vm"},
         secrets=(
             Secret(build / "tls" / "winrm.crt", "/etc/winsim/winrm.crt"),
             Secret(build / "tls" / "winrm.key", "/etc/winsim/winrm.key"),
@@ -127,7 +127,8 @@ def _uplink_mtu() -> int:
     return 1500
 
 
-def _cards() -> cards.Inventory:
+def card_file() -> cards.Inventory:
+    """The cards that LAB_CARDS names, or the usual ones. Raises LabError."""
     path = Path(os.environ.get("LAB_CARDS") or cards.DEFAULT_CARDS)
     try:
         return cards.load(path)
@@ -142,7 +143,7 @@ def _cards() -> cards.Inventory:
 def up(names: Names, only: set[str]) -> None:
     """Raises the lab, or brings it back to how it should stand. `only` restricts it to some parts."""
     parts = [part for part in PARTS if not only or part in only]
-    inventory = _cards()
+    inventory = card_file()
     _enough_room()
     client = engine.ensure()
     port = _ports(client, names)
@@ -163,7 +164,8 @@ def up(names: Names, only: set[str]) -> None:
     if not client.networks.list(names=[f"^{names.network}$"]):
         options = {"com.docker.network.driver.mtu": str(_uplink_mtu())}
         client.networks.create(names.network, driver="bridge", labels=names.labels, options=options)
-    for purpose in ("gpu-host-docker", "windows-host-state"):
+    # wsl-vm: the power switch of the guest, in the hands of Windows.
+    for purpose in ("gpu-host-docker", "windows-host-state", "wsl-vm"):
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
     standing = {part: stand(client, names, _machine(names, part, port)) for part in parts}
@@ -180,6 +182,7 @@ def up(names: Names, only: set[str]) -> None:
         stores.serve_base_image(client, port["registry"])
     if "gpu-host" in standing:
         stores.place_models(standing["gpu-host"], names.build)
+        driver.tell_windows(client, names, standing["gpu-host"], inventory)
     say(f"the lab '{names.lab}' stands: {', '.join(parts)}")
 
 

@@ -189,7 +189,7 @@ def main() -> None:
         budgets, reserve = wanted["vram_budgets"], wanted["vram_reserve_mb"]
         plan = gpu_plan.plan(wanted["services"], pins, gpus, budgets, reserve)
     except (nvidia_smi.SmiFailure, gpu_pins.PinError, gpu_plan.PlanError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), mode=mode)
     module.exit_json(
         changed=False,
         mode=mode,

@@ -122,10 +122,8 @@ class TestTheseChecksBite:
         assert found.startswith("tasks/preflight.yml: gpu_pin_moed is no option")
 
     def test_an_option_that_nothing_reads_is_found(self, copied: Path) -> None:
-        _replace(copied / "tasks/preflight.yml", '"{{ gpu_pin_nvidia_smi_seconds }}"', "30")
-        assert interface.unused(interface.read(copied), "") == [
-            "gpu_pin_nvidia_smi_seconds is read by nothing"
-        ]
+        _replace(copied / "tasks/preflight.yml", '"{{ gpu_pin_vram_reserve_mb }}"', "512")
+        assert interface.unused(interface.read(copied), "") == ["gpu_pin_vram_reserve_mb is read by nothing"]
 
     def test_a_task_without_a_name_is_found_in_a_block_too(self, copied: Path) -> None:
         (copied / "tasks" / "more.yml").write_text(

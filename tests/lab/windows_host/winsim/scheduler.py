@@ -139,7 +139,7 @@ class Scheduler:
         for path in [path for path in self._known if path not in tasks]:
             del self._known[path]
             self._due.pop(path, None)
-        for path in sorted(path for path, at in self._due.items() if at <= now):
+        for path in sorted(path for path, at in list(self._due.items()) if at <= now):
             task = tasks[path]
             del self._due[path]
             self._plan(path, task, [])
@@ -155,6 +155,10 @@ class Scheduler:
         self.results[path] = ran.code
         if ran.lasting:
             self.running.add(path)
+
+    def start(self, path: str) -> None:
+        """Start-ScheduledTask: with the next tick, whatever its triggers say."""
+        self._due[path] = self._now()
 
     def end(self, path: str) -> None:
         """A lasting task has ended, because what it held is gone."""

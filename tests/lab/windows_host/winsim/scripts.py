@@ -74,6 +74,16 @@ SCRIPTS: dict[str, Script] = {
         wsl.get_wsl_guest,
         ("Distribution",),
     ),
+    "2510682b65d38300d69bc59fcb0bc264cbad48443f79ee25b4c943601594130d": Script(
+        "roles/wsl_host/files/Get-DisplayDriver.ps1",
+        wsl.get_display_driver,
+        (),
+    ),
+    "2bd5716abc33473e69a0ab7dc89efbfbff6880b34fa8a61314e620dfa9a69062": Script(
+        "roles/wsl_host/files/Restart-Wsl.ps1",
+        wsl.restart_wsl,
+        ("TaskPath", "TaskName"),
+    ),
     "8bfcaaeae89d254e23f67d9c2e7944e39cceb079777d70be00cb84b1fe91ea8d": Script(
         "roles/wsl_host/files/Set-IniValue.ps1",
         wsl.set_ini_value,

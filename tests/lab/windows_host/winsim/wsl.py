@@ -12,6 +12,7 @@ import logging
 import time
 from typing import Any
 
+from . import vm
 from .environment import profile
 from .scheduler import Launch, Ran, program
 from .state import State, Store
@@ -58,6 +59,7 @@ def start(state: State, entry: dict[str, Any]) -> None:
     state.wsl_starts += 1
     entry["address"] = f"{NETWORK}{state.wsl_starts % 250 + 1}.2"
     entry["state"] = "Running"
+    vm.up()
 
 
 def end_idle(store: Store, now: float) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from . import wsl
+from . import vm, wsl
 from .iis import httpsys
 from .scheduler import Launch, Ran
 from .script_models import ScriptError, ScriptRun
@@ -27,6 +28,47 @@ def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
         "running": running,
         "address": found["address"] if found is not None and running else "",
     }
+
+
+def get_display_driver(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    """The lab lays down the adapters (tests/lab/driver.py); a machine without that file has none."""
+    try:
+        shown = json.loads((run.machine.store.root / "adapters.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        shown = []
+    run.result = {
+        "adapters": [
+            {
+                "name": one["name"],
+                "version": re.sub(r".*(\d)\.(\d\d)(\d\d)", r"\1\2.\3", one["version"]),
+                "store": one["store"],
+                "error": one["error"],
+            }
+            for one in shown
+            if one["name"].startswith("NVIDIA")
+        ]
+    }
+
+
+def restart_wsl(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    task = f"{parameters['TaskPath']}{parameters['TaskName']}"
+    state, store = run.machine.state, run.machine.store
+    if task not in state.scheduled_tasks:
+        raise ScriptError(f"no scheduled task {task}")
+    run.changed = True
+    if run.machine.check:
+        return
+    for entry in state.wsl_distributions.values():
+        entry["state"] = "Stopped"
+    store.held.clear()
+    scheduler = store.scheduler
+    if not vm.down():
+        raise ScriptError("the simulated guest did not end; look at its log")
+    if scheduler:
+        # Nothing else lasts than what holds a guest.
+        for path in sorted(scheduler.running):
+            scheduler.end(path)
+        scheduler.start(task)
 
 
 def set_ini_value(run: ScriptRun, parameters: dict[str, Any]) -> None:
