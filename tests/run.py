@@ -51,6 +51,13 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("ansible-lint", ("ansible-lint", "--offline", "--profile", "production")),
         Step("syntax", ("ansible-playbook", "--syntax-check", "-i", "localhost,", "ansible/site.yml")),
         Step("secrets", ("python", "-m", "tests.secret_scan")),
+        Step(
+            "workflows",
+            (
+                *("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+                *(".github/workflows/ci.yml", ".github/workflows/real-windows.yml"),
+            ),
+        ),
     ),
     "unit": (Step("unit", ("pytest", "tests/unit"), counts=True),),
     "contract": (Step("contract", ("pytest", "tests/contract"), counts=True),),

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from tests.run import STEPS
 ROOT = Path(__file__).resolve().parents[3]
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 RENOVATE = json.loads((ROOT / ".github" / "renovate.json").read_text())
-WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+WORKFLOWS = ROOT / ".github" / "workflows"
+WORKFLOW = yaml.safe_load((WORKFLOWS / "ci.yml").read_text())
+REAL_WINDOWS = yaml.safe_load((WORKFLOWS / "real-windows.yml").read_text())
 
 
 def command_of(entry: str) -> tuple[str, ...]:
@@ -71,11 +75,52 @@ class TestTheWorkflow:
         assert 25 < job["timeout-minutes"] <= 60
         assert "secrets." not in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 
-    def test_foreign_actions_are_pinned_to_commits(self) -> None:
-        (job,) = WORKFLOW["jobs"].values()
+    @pytest.mark.parametrize("workflow", [WORKFLOW, REAL_WINDOWS], ids=lambda workflow: workflow["name"])
+    def test_foreign_actions_are_pinned_to_commits(self, workflow: dict[str, Any]) -> None:
+        (job,) = workflow["jobs"].values()
         used = [step["uses"] for step in job["steps"] if "uses" in step]
         assert used
         assert not [action for action in used if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action)]
+
+    def test_every_workflow_is_compared_with_the_schema(self) -> None:
+        (step,) = (step for step in STEPS["lint"] if step.name == "workflows")
+        assert {file.name for file in WORKFLOWS.iterdir()} == {Path(word).name for word in step.command[3:]}
+
+    def test_a_workflow_that_github_would_refuse_is_found(self, tmp_path: Path) -> None:
+        (step,) = (step for step in STEPS["lint"] if step.name == "workflows")
+        text = (WORKFLOWS / "real-windows.yml").read_text()
+        (tmp_path / "w.yml").write_text(text.replace("runs-on:", "runs-at:"))
+        program = Path(sys.executable).with_name(step.command[0])
+        done = subprocess.run(
+            [program, *step.command[1:3], tmp_path / "w.yml"], capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert "runs-on" in done.stdout
+
+
+class TestTheWorkflowOnARealWindows:
+    TEXT = (WORKFLOWS / "real-windows.yml").read_text()
+
+    def test_it_says_that_it_was_never_run_and_is_started_by_hand_alone(self) -> None:
+        assert "not yet run" in REAL_WINDOWS["name"]
+        # YAML 1.1 reads `on` as true.
+        assert REAL_WINDOWS[True] == "workflow_dispatch"
+        assert REAL_WINDOWS["permissions"] == {"contents": "read"}
+        assert "secrets." not in self.TEXT
+
+    def test_what_it_names_is_there(self) -> None:
+        assert (
+            f"site_public_name: {REAL_WINDOWS['env']['PUBLIC_NAME']}\n"
+            in (ROOT / "inventories" / "real-windows" / "group_vars" / "all" / "site.yml").read_text()
+        )
+        named = re.findall(r"tests[\\/]real_windows[\\/][\w.-]+", self.TEXT)
+        assert len(named) == 2
+        assert all((ROOT / name.replace("\\", "/")).exists() for name in named)
+        script = (ROOT / "tests" / "real_windows" / "prove.sh").read_text()
+        used = re.findall(r"(?:tests|inventories|iis)/[\w./-]*\w", script)
+        assert len(used) > 4
+        assert not [path for path in used if not (ROOT / path).exists()]
+        assert os.access(ROOT / "tests" / "real_windows" / "prove.sh", os.X_OK)
 
 
 class TestTheBot:

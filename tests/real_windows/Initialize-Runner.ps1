@@ -1,0 +1,53 @@
+<#
+.SYNOPSIS
+    A throw-away Windows Server has what the roles expect of a host: IIS with URL Rewrite and ARR, WinRM over HTTPS
+    with a certificate, an account for Ansible, and a certificate for the public name.
+.DESCRIPTION
+    For .github/workflows/real-windows.yml only, and never yet run. It makes an administrator and trusts a
+    certificate of its own: not for a machine that is kept.
+#>
+[CmdletBinding()]
+param(
+    [Parameter(Mandatory = $true)]
+    [string]
+    $Folder,
+
+    [Parameter(Mandatory = $true)]
+    [string]
+    $PublicName
+)
+
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+New-Item -ItemType Directory -Path $Folder -Force | Out-Null
+
+function Export-Pem {
+    param($Certificate, [string]$Path)
+
+    $base64 = [Convert]::ToBase64String($Certificate.RawData, 'InsertLineBreaks')
+    [System.IO.File]::WriteAllText($Path, "-----BEGIN CERTIFICATE-----`n$base64`n-----END CERTIFICATE-----`n")
+}
+
+# The installers of both modules insist on an IIS.
+Install-WindowsFeature -Name Web-Server | Out-Null
+& choco.exe install urlrewrite iis-arr --yes --no-progress
+if ($LASTEXITCODE -notin @(0, 3010)) {
+    throw "choco ended with $LASTEXITCODE"
+}
+
+$store = 'Cert:\LocalMachine\My'
+$winrm = New-SelfSignedCertificate -DnsName 'localhost' -CertStoreLocation $store
+$public = New-SelfSignedCertificate -DnsName $PublicName -CertStoreLocation $store
+Export-Pem -Certificate $winrm -Path (Join-Path -Path $Folder -ChildPath 'winrm-ca.pem')
+Export-Pem -Certificate $public -Path (Join-Path -Path $Folder -ChildPath 'ca.pem')
+Import-Certificate -FilePath (Join-Path -Path $Folder -ChildPath 'ca.pem') -CertStoreLocation 'Cert:\LocalMachine\Root'
+
+$bytes = New-Object -TypeName byte[] -ArgumentList 24
+[System.Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($bytes)
+$password = 'Aa1!' + [Convert]::ToBase64String($bytes)
+[System.IO.File]::WriteAllText((Join-Path -Path $Folder -ChildPath 'windows-password'), $password)
+New-LocalUser -Name 'ansible' -Password (ConvertTo-SecureString -String $password -AsPlainText -Force)
+Add-LocalGroupMember -SID 'S-1-5-32-544' -Member 'ansible'
+
+Enable-PSRemoting -Force -SkipNetworkProfileCheck
+New-Item -Path 'WSMan:\localhost\Listener' -Transport HTTPS -Address '*' -CertificateThumbPrint $winrm.Thumbprint -Force
