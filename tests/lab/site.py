@@ -153,6 +153,7 @@ def up(names: Names, only: set[str]) -> None:
     known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
     (names.build / "ssh" / "known_hosts").write_text(known)
 
+    stores.write_installers(names.build)
     base = base_image.ensure(client)
     with tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
         for part in parts:
@@ -178,6 +179,7 @@ def up(names: Names, only: set[str]) -> None:
         wait_until(f"{part} answers", ready[part], BOOT_SECONDS, partial(_last_lines, standing[part]))
     if "mirror" in standing:
         stores.serve_sources(standing["mirror"], names.build)
+        stores.serve_installers(standing["mirror"], names.build)
     if "registry" in standing:
         stores.serve_base_image(client, port["registry"])
     if "gpu-host" in standing:

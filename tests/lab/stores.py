@@ -1,4 +1,4 @@
-"""What the lab's mirror, registry and model folder hold: the base image, ComfyUI's sources and the model files."""
+"""What the lab's mirror, registry and model folder hold: sources, Windows' installers, base image and model files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from . import base_image
 from .console import LabError
 from .images import HERE, archive
 from .names import ROOT
+from .windows_host.winsim.machine import INSTALLERS
 
 MODELS_FOLDER = "/srv/models"  # as on the site: there before the deployment, and not its to change
 _GIT_FOLDER = "/srv/mirror/git"
@@ -82,6 +83,21 @@ def serve_sources(mirror: Container, build: Path) -> None:
         mirror.put_archive(_GIT_FOLDER, archive((room / "git", ".")).getvalue())
     lock["dependencies"] = dict.fromkeys(lock["dependencies"], str(simulator / "simulator.lock.txt"))
     _write_if_new(build / "sources.lock.yml", yaml.safe_dump(lock, sort_keys=False))
+
+
+def write_installers(build: Path) -> None:
+    """Stand-ins of Windows' installers in `build`/installers, and their sums in installers.json there."""
+    folder = build / "installers"
+    folder.mkdir(exist_ok=True)
+    for name, content in INSTALLERS.items():
+        (folder / name).write_bytes(content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in INSTALLERS.items()}
+    _write_if_new(build / "installers.json", json.dumps(sums, indent=1) + "\n")
+
+
+def serve_installers(mirror: Container, build: Path) -> None:
+    """Puts them on the mirror."""
+    mirror.put_archive("/srv/mirror", archive((build / "installers", "windows")).getvalue())
 
 
 def serve_base_image(client: docker.DockerClient, port: int) -> None:

@@ -27,7 +27,7 @@ from yarl import URL
 
 from tests.lab.windows_host.winsim.iis import server
 from tests.lab.windows_host.winsim.iis.replies import REASON
-from tests.lab.windows_host.winsim.machine import prepare
+from tests.lab.windows_host.winsim.machine import install_modules, prepare
 from tests.lab.windows_host.winsim.state import AppPool, Binding, PortProxy, Site, State, Store
 
 NAME = "qwen-image-edit.comfystack.test"
@@ -342,6 +342,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Machine]:
     """A machine that serves a correct deployment."""
     store = Store(tmp_path)
     prepare(store)
+    install_modules(store)
     async with answering() as (backend, port):
         with store.edit() as state:
             state.__dict__.update(healthy(port).__dict__)

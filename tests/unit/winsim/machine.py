@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests.lab.windows_host.winsim.machine import prepare
+from tests.lab.windows_host.winsim.machine import INSTALLERS, prepare
 from tests.lab.windows_host.winsim.state import Store
 
 REPOSITORY = Path(__file__).parents[3]
@@ -158,6 +159,12 @@ class Windows:
         """The role's variable for a certificate that was issued."""
         return {"tls_certificate_pfx": str(self.folder / f"{name}.pfx")}
 
+    def installer(self, name: str, content: bytes | None = None) -> dict[str, str]:
+        """The role's variable for an installer on the controller, the usual stand-in or another file."""
+        given = INSTALLERS[name] if content is None else content
+        (self.folder / name).write_bytes(given)
+        return {"source": str(self.folder / name), "sha256": hashlib.sha256(given).hexdigest()}
+
     def as_host(self, **variables: Any) -> dict[str, Any]:
         """The host variables under which Ansible reaches the machine and the roles know the site."""
         return {
@@ -175,6 +182,8 @@ class Windows:
             "site_token_file": str(self.folder / "token"),
             "tls_certificate_mode": "pfx",
             "tls_certificate_pfx_password": PFX_PASSWORD,
+            "iis_gateway_url_rewrite": self.installer("rewrite_amd64_en-US.msi"),
+            "iis_gateway_arr": self.installer("requestRouter_amd64.msi"),
             "wsl_host_management_cidrs": ["192.0.2.0/24", "198.51.100.7"],
             **self.certificate_file(),
             **variables,

@@ -70,7 +70,7 @@ REFUSED: dict[str, str] = {
     **{name: said for name, (_, said) in CERTIFICATES.items()},
     "long-query": "expected: from 1 to 16383",
     "too-much": "expected: from 1 to 4294967295",
-    "no-arr": "expected: Application Request Routing 3.0 is installed",
+    "no-arr": "found: iis_gateway_arr.sha256 is empty",
     "no-public-name": "missing required arguments: site_public_name",
     "no-distribution": "found: the WSL distributions Ubuntu\nexpected: Debian",
     "stopped": "found: the WSL distribution Ubuntu, stopped",
@@ -83,9 +83,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Windows]:
     machine = new_windows(tmp_path_factory.mktemp("broken") / "machine")
     with machine.memory().edit() as state:
         state.wsl_distributions["Ubuntu"]["state"] = "Stopped"
-    machine.memory().path(ARR_DLL).unlink()
+    machine.memory().path(ARR_DLL).unlink(missing_ok=True)
     with machine.running():
         yield machine
+
+
+def unrecorded(windows: Windows, name: str) -> dict[str, str]:
+    return {**windows.installer(name), "sha256": ""}
 
 
 def as_mistaken(windows: Windows, settings: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +127,7 @@ def inventory(windows: Windows, broken: Windows) -> dict[str, dict[str, Any]]:
         "long-query": windows.as_host(iis_gateway_max_query_string_bytes=16_384),
         "too-much": windows.as_host(site_max_upload_bytes=4294967296),
         "no-public-name": nameless,
-        "no-arr": broken.as_host(),
+        "no-arr": broken.as_host(iis_gateway_arr=unrecorded(windows, "requestRouter_amd64.msi")),
         "no-distribution": windows.as_host(wsl_host_distribution="Debian"),
         "stopped": broken.as_host(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import installers
 from .state import Store
 
 HOST_NAME = "WINDOWS-HOST"
@@ -24,10 +25,34 @@ FLAVOURS = {
     "windows-11": Flavour("Microsoft Windows 11 Pro", "10.0.26100.0", "workstation", "Client"),
 }
 
-# URL Rewrite 2.1 and ARR 3.0 count as installed when these files are there. Real setups refuse to run without
-# IIS; this machine's image carries them beforehand, as the user's does.
+# URL Rewrite 2.1 and ARR 3.0 count as installed when these files are there.
 REWRITE_DLL = r"C:\Windows\System32\inetsrv\rewrite.dll"
 ARR_DLL = r"C:\Program Files\IIS\Application Request Routing\requestRouter.dll"
+
+
+# The stand-ins of their installers, by the names of Microsoft's files. Real setups refuse to run without IIS.
+INSTALLERS = {
+    "rewrite_amd64_en-US.msi": installers.package(
+        "URL Rewrite 2.1",
+        {REWRITE_DLL: "stand-in for URL Rewrite\n"},
+        needs="Web-Server",
+        product_id="{9BCA2118-F753-4A1E-BCF3-5A820729965C}",
+    ),
+    "requestRouter_amd64.msi": installers.package(
+        "Application Request Routing 3.0",
+        {ARR_DLL: "stand-in for ARR\n"},
+        needs="Web-Server",
+        product_id="{279B4CB0-A213-4F94-B224-19D6F5C59942}",
+    ),
+}
+
+
+def install_modules(store: Store) -> None:
+    """URL Rewrite and ARR, as on a machine whose owner has installed them."""
+    for dll in (REWRITE_DLL, ARR_DLL):
+        path = store.path(dll)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"stand-in for the module that its installer puts here\n")
 
 
 def prepare(
@@ -39,10 +64,6 @@ def prepare(
     """
     if (store.root / "state.json").exists():
         return
-    for dll in (REWRITE_DLL, ARR_DLL):
-        path = store.path(dll)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"stand-in for the module that its installer puts here\n")
     for folder in (r"C:\Users", r"C:\ProgramData", r"C:\Windows\Temp", r"D:\\"):
         store.path(folder).mkdir(parents=True, exist_ok=True)
     if flavour not in FLAVOURS:

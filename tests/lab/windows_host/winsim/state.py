@@ -85,6 +85,8 @@ class State:
     wsl_distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     # service name -> {"display_name", "state": "started"|"stopped", "start_mode": "auto"|"manual"|…}
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # product code of Windows Installer, in upper case -> name
+    products: dict[str, str] = field(default_factory=dict)
     # Windows features that are installed with the next boot
     features_pending: list[str] = field(default_factory=list)
     # "server-2022" or "windows-11": machine.py says what each is

@@ -14,6 +14,7 @@ from . import (
     firewall,
     iis_pools,
     iis_sites,
+    packages,
     powershell,
     services,
     tasks,
@@ -31,6 +32,7 @@ _MODULES: dict[str, Module] = {
     **services.MODULES,
     **iis_pools.MODULES,
     **iis_sites.MODULES,
+    **packages.MODULES,
     **powershell.MODULES,
     **tasks.MODULES,
 }
@@ -46,8 +48,8 @@ def run_module(store: Store, user: str, name: str, arguments: dict[str, Any]) ->
         if module is None:
             raise NotModelled(f"the module {name!r}")
         params = read_params(name, {**module.options, **module.internal}, given, user)
-        if check:
-            return module.run(Machine(store, store.read(), user, check=True, diff=diff), params)
+        if check or module.lasting:
+            return module.run(Machine(store, store.read(), user, check=check, diff=diff), params)
         with store.edit() as state:
             return module.run(Machine(store, state, user, check=False, diff=diff), params)
     except ModuleFailure as failure:

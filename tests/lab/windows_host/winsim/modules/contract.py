@@ -71,11 +71,15 @@ Model = Callable[[Machine, Params], Result]
 
 @dataclass(frozen=True)
 class Module:
-    """A modelled module. `internal` are arguments that only its own action plugin sends."""
+    """A modelled module. `internal` are arguments that only its own action plugin sends.
+
+    `lasting`: it takes its time, so that the machine must go on meanwhile, and edits the store by itself.
+    """
 
     run: Model
     options: dict[str, Option]
     internal: dict[str, Option] = field(default_factory=dict)
+    lasting: bool = False
 
 
 _TRUE = ("y", "yes", "on", "1", "true", "t", "1.0")

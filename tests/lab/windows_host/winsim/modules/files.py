@@ -16,7 +16,7 @@ def _sha1(path: Path) -> str:
     return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def _put(target: Path, content: bytes) -> None:
+def put(target: Path, content: bytes) -> None:
     """Written beside and renamed, so that IIS never reads half a web.config."""
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as stream:
         stream.write(content)
@@ -143,7 +143,7 @@ def _copy_single(machine: Machine, params: Params) -> Result:
         if not names_folder:
             raise ModuleFailure(f"Destination directory '{shown.parent}' does not exist")
         _make_folder(machine, windows_path(str(shown.parent)))
-    _put(target, source.read_bytes())
+    put(target, source.read_bytes())
     return {"changed": True}
 
 
