@@ -1,7 +1,7 @@
 <#
 .SYNOPSIS
-    A throw-away Windows Server has what the roles expect of a host: IIS with URL Rewrite and ARR, WinRM over HTTPS
-    with a certificate, an account for Ansible, and a certificate for the public name.
+    A throw-away Windows Server has what the roles expect of a host: WinRM over HTTPS with a certificate, an account for
+    Ansible, and a certificate for the public name.
 .DESCRIPTION
     For .github/workflows/real-windows.yml only, and never yet run. It makes an administrator and trusts a
     certificate of its own: not for a machine that is kept.
@@ -26,13 +26,6 @@ function Export-Pem {
 
     $base64 = [Convert]::ToBase64String($Certificate.RawData, 'InsertLineBreaks')
     [System.IO.File]::WriteAllText($Path, "-----BEGIN CERTIFICATE-----`n$base64`n-----END CERTIFICATE-----`n")
-}
-
-# The installers of both modules insist on an IIS.
-Install-WindowsFeature -Name Web-Server | Out-Null
-& choco.exe install urlrewrite iis-arr --yes --no-progress
-if ($LASTEXITCODE -notin @(0, 3010)) {
-    throw "choco ended with $LASTEXITCODE"
 }
 
 $store = 'Cert:\LocalMachine\My'

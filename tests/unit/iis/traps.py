@@ -399,7 +399,7 @@ TRAPS = (
     Trap(
         "installer",
         "URL Rewrite is not there",
-        "insisted on before anything is written",
+        "installed before anything is written, or refused",
         "URL Rewrite is not among the modules: IIS does not know the element rewrite (500.19)",
         "HTTP Error 500.19",
         noticing.page,
@@ -408,7 +408,7 @@ TRAPS = (
     Trap(
         "installer",
         "ARR is not there",
-        "insisted on before anything is written",
+        "installed before anything is written, or refused",
         "Application Request Routing is not among the modules: every request ends as 404.4",
         "404.4 The requested resource has no handler",
         noticing.page,

@@ -48,6 +48,10 @@ CHANGING_PROGRAMS = frozenset(
     {"appcmd.exe", "icacls.exe", "msiexec.exe", "netsh.exe", "reg.exe", "sc.exe", "schtasks.exe", "wacs.exe"}
 )
 SHOWING = frozenset({"show", "list", "query", "/query", "qc"})
+# wsl.exe runs commands in the guest; these are about the guest itself.
+CHANGING_WSL = frozenset(
+    {f"--{what}" for what in ("import", "install", "set-default", "shutdown", "terminate")}
+)
 CHANGING_METHODS = frozenset(
     {
         *("commitchanges", "copy", "createdirectory", "delete", "deletevalue", "move", "replace", "setvalue"),
@@ -138,6 +142,9 @@ def changes(root: Node) -> Iterator[Node]:
         lower = name.lower()
         if lower in CHANGING_PROGRAMS:
             if not SHOWING & {word.lower().strip("'\"") for word in tree.words(command)}:
+                yield command
+        elif lower == "wsl.exe":
+            if CHANGING_WSL & {word.lower().strip("'\"") for word in tree.words(command)}:
                 yield command
         elif lower in WRITING_COMMANDS or (
             "-" in lower and lower not in READING_COMMANDS and lower.partition("-")[0] not in READING

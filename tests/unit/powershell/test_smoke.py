@@ -57,8 +57,11 @@ def test_the_locks_are_those_that_the_simulator_acts_out() -> None:
         )
 
 
-def test_the_files_of_the_installers_are_those_that_the_simulator_has() -> None:
-    assert {machine.ARR_DLL, machine.REWRITE_DLL} <= set(listed("files"))
+def test_the_installers_are_known_by_what_the_role_knows_them_by() -> None:
+    modules = rendering.variables_of("iis_gateway", rendering.LEAST)["_iis_gateway_modules"]
+    assert {machine.ARR_DLL, machine.REWRITE_DLL} == {one["file"] for one in modules}
+    assert {one["file"] for one in modules} <= set(listed("files"))
+    assert {one["product_id"] for one in modules} <= set(listed("products"))
 
 
 def test_every_row_can_pass_fail_or_not_apply() -> None:
