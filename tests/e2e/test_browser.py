@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import io
+import json
+import re
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 
 from tests.lab.names import PUBLIC_NAME
 
@@ -93,10 +99,63 @@ def _edit_a_photo(lab: Lab, folder: Path) -> None:
     run("browser-edit", command, bare_environment(), 120).ended_well()
 
 
-STARTED = """
-docker start comfyui-qwen
+HEALTHY = """
 until [ "$(docker inspect --format '{{.State.Health.Status}}' comfyui-qwen)" = healthy ]; do sleep 1; done
 """
+STARTED = f"docker start comfyui-qwen{HEALTHY}"
+# ComfyUI serves the page of a package of its own; the simulator has one that a person can read.
+OWN_PAGE = "/srv/own-page"
+MOUNTED = f'services: {{comfyui-qwen: {{volumes: ["{OWN_PAGE}:/opt/comfyui/comfysim/web:ro"]}}}}'
+COMPOSE = "docker compose --file /opt/comfystack/comfyui-qwen/compose.yml"
+
+
+@pytest.fixture
+def own_page(lab: Lab, deployed: Done) -> Iterator[None]:
+    """ComfyUI's own page, of the version that the image has, in place of the simulator's."""
+    static = Path(str(importlib.resources.files("comfyui_frontend_package"))) / "static"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        # Maps of the sources are for those who debug it.
+        archive.add(static, ".", filter=lambda one: None if one.name.endswith(".map") else one)
+    lab.guest("own-page-folder", f"mkdir -p {OWN_PAGE}; echo '{MOUNTED}' > {OWN_PAGE}.yml")
+    unpack = ["tar", "--directory", OWN_PAGE, "--extract", "--no-same-owner", "--file", "-"]
+    subprocess.run(lab.ssh(*unpack), input=packed.getvalue(), check=True)
+    try:
+        served = f"chmod -R a+rX {OWN_PAGE}; {COMPOSE} --file {OWN_PAGE}.yml up --detach{HEALTHY}"
+        lab.guest("own-page-served", served)
+        yield
+    finally:
+        lab.guest("own-page-gone", f"{COMPOSE} up --detach{HEALTHY}rm -r {OWN_PAGE} {OWN_PAGE}.yml")
+
+
+def test_comfyuis_own_page_keeps_its_websocket(
+    signed_in: BrowserContext, own_page: None, lab: Lab, tmp_path: Path
+) -> None:
+    page = signed_in.new_page()
+    failures: list[str] = []
+    frames: list[str | bytes] = []
+    ended: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+
+    def opened(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: frames.append(frame))
+        socket.on("close", lambda _: ended.append(socket.url))
+
+    page.on("websocket", opened)
+    page.goto(URL)
+    expect(page.locator("canvas#graph-canvas")).to_be_visible(timeout=60_000)
+    expect(page).to_have_title(re.compile("ComfyUI$"))
+    _edit_a_photo(lab, tmp_path)
+    # Playwright hands on what came meanwhile while it waits for something.
+    expect(page.locator("canvas#graph-canvas")).to_be_visible()
+    told = [json.loads(frame) for frame in frames if isinstance(frame, str)]
+    queued = [
+        one["data"]["status"]["exec_info"]["queue_remaining"] for one in told if one["type"] == "status"
+    ]
+    assert 1 in queued, "the page is told of jobs that others send"
+    assert ended == [], "the WebSocket was cut"
+    _fits(page, "own-page")
+    assert failures == []
 
 
 def test_people_get_a_page_while_comfyui_is_down_and_programs_get_json(

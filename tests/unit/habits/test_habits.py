@@ -137,6 +137,11 @@ class TestTheBot:
             ]
             assert loose == [], name
 
+    def test_the_page_that_the_browser_opens_is_the_one_of_the_image(self) -> None:
+        (tested,) = (one for one in self.groups()["test"] if str(one).startswith("comfyui-frontend-package"))
+        for lock in (ROOT / "comfyui" / "image" / "dependencies").glob("*.lock.txt"):
+            assert f"\n{tested} " in lock.read_text(), lock.name
+
     def test_what_waits_for_a_person_is_still_installed(self) -> None:
         pinned = {
             one.split("==")[0] for group in self.groups().values() for one in group if isinstance(one, str)
