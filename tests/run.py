@@ -43,6 +43,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
                 "inventories",
                 "tests",
                 "comfyui/client",
+                "comfyui/api",
                 "comfyui/image",
                 "comfyui/notebooks/build.py",
             ),

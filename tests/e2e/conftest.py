@@ -81,7 +81,7 @@ def fresh(lab: Lab) -> Lab:
 def container_ids(lab: Lab, deployed: Done) -> list[str]:
     """Full ids of the lab's containers and of those that its guest's own engine runs, while all of them run."""
     inner = lab.guest("inner-containers", "docker ps -q --no-trunc").split()
-    assert len(inner) == 2, inner
+    assert len(inner) == 3, inner
     outer = ask("owned", lab.names.lab)["containers"].values()
     assert cgroups_of(inner), "an engine without cgroups? Then looking for them later proves nothing"
     return [*outer, *inner]

@@ -29,7 +29,7 @@ _LEFTOVERS = (
     "find /home /root -path '*/.ansible/tmp/ansible-tmp-*' -prune -print;"
     " find /opt/comfystack -name '*.lock' -path '*/.git/*' -print;"
     " dpkg --audit;"
-    " docker ps -a --format '{{.Names}}' | grep -vxF -e comfyui-qwen -e edge || true;"
+    " docker ps -a --format '{{.Names}}' | grep -vxF -e comfyui-qwen -e api -e edge || true;"
     " docker images --filter dangling=true --format 'image {{.ID}}'"
 )
 

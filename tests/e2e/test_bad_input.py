@@ -56,7 +56,7 @@ TOGETHER = {
     # Two of one role.
     "an-edge-port-that-is-held": Wrong("site_edge_port", 8199, ("port 8199", "python3", "pid ")),
     "a-token-that-is-too-short": Wrong(
-        "edge_proxy_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
+        "api_service_tokens", [{"name": "operator", "token": SHORT_TOKEN}], ("operator", "at least 32")
     ),
 }
 # What is wrong on the hosts.

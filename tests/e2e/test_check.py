@@ -13,7 +13,7 @@ def test_a_check_of_a_fresh_site_changes_nothing_and_says_what_it_cannot_foresee
     access = fresh.access_file.read_bytes() if fresh.access_file.exists() else None
     done = fresh.make("check-fresh", "deploy", CHECK="1")
     assert (guest(fresh, "after-check"), windows(fresh)) == before
-    assert "edge_proxy : The tokens are in place" in told(done, CHANGES)
+    assert "api_service : The tokens' digests are in place" in told(done, CHANGES)
     unforeseen = told(done, UNFORESEEN)
     for stage in (
         "docker_engine : The engine, Compose and BuildKit are installed",

@@ -14,7 +14,7 @@ def test_a_check_of_a_drifted_site_shows_exactly_the_drift(lab: Lab, deployed: D
     """Two things that somebody did on the Docker host, and one on Windows."""
     lab.guest(
         "drift",
-        "docker stop comfyui-qwen; sed -i 's/map_hash_bucket_size 256/map_hash_bucket_size 512/'"
+        "docker stop comfyui-qwen; sed -i 's/worker_connections 1024/worker_connections 512/'"
         " /opt/comfystack/edge/conf/nginx.conf",
     )
     lab.windows("drift-windows", "ansible.windows.win_service", name="iphlpsvc", start_mode="manual")
@@ -28,7 +28,7 @@ def test_a_check_of_a_drifted_site_shows_exactly_the_drift(lab: Lab, deployed: D
         "windows-host",
         "wsl_host : The service behind the port proxy runs",
     ]
-    for line in (r"-\s+map_hash_bucket_size 512;", r"\+\s+map_hash_bucket_size 256;"):
+    for line in (r"-\s+worker_connections 512;", r"\+\s+worker_connections 1024;"):
         assert re.search(rf"^{line}$", done.output, re.MULTILINE), done
     repaired = lab.make("drift-repaired", "deploy").ended_well()
     assert min(repaired.changed().values()) > 0, repaired

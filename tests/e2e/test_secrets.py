@@ -30,7 +30,7 @@ from .running import REPORTS, Done
 from .site import DEPLOY_SECONDS, Lab
 from .watch import SOURCE, Watch, watching
 
-TOKENS = "/opt/comfystack/edge/conf/tokens.map"
+TOKENS = "/opt/comfystack/api/conf/tokens.json"
 # Found in the logs by the name of this page, which is asked for with the token in its address.
 PAGE = "/asked-for-by-an-old-notebook"
 GUEST_FOLDERS = ("/", "/var/lib/docker", "/run", "/tmp", "/dev/shm")  # noqa: S108 - looked at, not written to
@@ -43,7 +43,6 @@ Found = set[tuple[str, str]]
 # Secret and place (a pattern), and why it is there. Each of them must be found there, too: that the looking works is
 # shown by what it finds.
 GUEST_MAY_HOLD = {
-    ("token", f"{TOKENS} 0640"): "the edge compares with it; root and the edge's group alone can read it",
     ("ssh/host", "/etc/ssh/ssh_host_ed25519_key 0600"): "the key by which the guest itself is known",
 }
 WINDOWS_MAY_HOLD = {
@@ -122,20 +121,30 @@ def ask_from_outside(lab: Lab, path: str, **headers: str) -> int:
         return connection.getresponse().status
 
 
+def with_the_token(lab: Lab, script: str) -> str:
+    """A shell script as root on the Docker host, which has $token: over a pipe, because the host itself has none."""
+    command = lab.ssh("bash", "-euc", f"read -r token\n{script}")
+    done = subprocess.run(
+        command, input=lab.secret("token") + "\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def is_sent_in_every_way(lab: Lab) -> None:
     """The token in headers and, as old notebooks do, in the address; in a refused request that is too large, too."""
     token = lab.secret("token")
     address = f"{PAGE}?token={token}"
-    assert ask_from_outside(lab, address) == 401
+    assert ask_from_outside(lab, address) == 404
+    assert ask_from_outside(lab, f"{address}wrong") == 401
     assert ask_from_outside(lab, address, Authorization=f"Bearer {token}") == 404
     assert ask_from_outside(lab, address, **{"X-API-Key": token}) == 404
     assert ask_from_outside(lab, address, Authorization=f"Bearer {token}wrong") == 401
     too_large = (
-        f"token=$(cut -d'\"' -f2 {TOKENS})\n"
         f"""printf 'url = "http://127.0.0.1:8188{PAGE}?token=%s"\\nheader = "X-API-Key: %s"\\n' $token $token |"""
         " docker exec -i edge curl -sS -K - -H 'Content-Length: 999999999999' -o /dev/null -w '%{http_code}'"
     )
-    assert lab.guest("secrets-too-large", too_large) == "413"
+    assert with_the_token(lab, too_large) == "413"
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +181,10 @@ def test_a_deployment_prints_no_secret_however_much_it_is_asked_to_say(
     assert within(done.output.encode(), wanted) == []
     # It said much, and did handle both.
     assert "module_args:" in done.output
-    for task in ("The tokens are in place", "The certificate is in the store, its key not exportable"):
+    for task in (
+        "The tokens' digests are in place",
+        "The certificate is in the store, its key not exportable",
+    ):
         after = done.output.partition(f": {task}]")[2].partition("\nTASK [")[0]
         assert re.search(r"^changed: ", after, re.MULTILINE), f"{task}: {after}"
         assert "no_log: true" in after, f"{task}: {after}"
@@ -198,6 +210,7 @@ WORDS_OF_THE_GUEST = {
     "inspect": ("docker inspect $(docker ps -aq) $(docker image ls -q)", "comfyui-qwen"),
     "history": ("docker image ls -q | xargs -n 1 docker history --no-trunc", "CMD"),
     "edge-log": ("docker logs edge 2>&1", PAGE),
+    "api-log": ("docker logs api 2>&1", PAGE),
     "comfyui-log": ("docker logs comfyui-qwen 2>&1", "Starting server"),
     "journal": ("journalctl --no-pager --all", "Accepted publickey"),
 }
@@ -255,9 +268,8 @@ def test_nothing_that_any_of_these_tests_saw_printed_has_a_secret(
 
 @pytest.fixture(scope="module")
 def planted(lab: Lab, wordy: tuple[Done, dict[str, Watch]]) -> Iterable[None]:
-    lab.guest(
-        "secrets-planted",
-        f"token=$(cut -d'\"' -f2 {TOKENS})\n"
+    with_the_token(
+        lab,
         "(umask 077; echo $token | base64 -w0 > /opt/comfystack/notes)\n"
         "tar c -C /opt/comfystack notes | docker import - planted > /dev/null\n"
         "logger presented: $token\n"
@@ -303,13 +315,17 @@ class TestTheLookingBites:
     def test_in_the_arguments_of_a_process(
         self, lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]], host: str
     ) -> None:
-        told = f'exec -a "planted $(cut -d\'"\' -f2 {TOKENS})" cat'
+        told = 'read -r token; exec -a "planted $token" cat'
         commands: dict[str, Callable[[], list[str]]] = {
             "controller": lambda: [sys.executable, "-c", "input()", lab.secret("token")],
             "gpu-host": lambda: lab.ssh("bash", "-c", told),
         }
         with watching(here_and_there[host], wanted) as watch:
             planted = subprocess.Popen(commands[host](), stdin=subprocess.PIPE)
+            if host == "gpu-host":
+                assert planted.stdin is not None
+                planted.stdin.write(f"{lab.secret('token')}\n".encode())
+                planted.stdin.flush()
             watch.wait_for_a_finding()
             planted.communicate(b"\n")
         program = {"controller": sys.executable, "gpu-host": "planted"}[host]

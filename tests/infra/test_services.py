@@ -10,6 +10,8 @@ from testinfra.host import Host
 
 from .conftest import Access
 
+CONTAINERS = ("comfyui-qwen", "api", "edge")
+
 
 def inspect(guest: Host, container: str) -> dict[str, Any]:
     """`docker inspect` of one container; the test fails with the engine's words where there is none."""
@@ -21,7 +23,7 @@ def inspect(guest: Host, container: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("container", ["comfyui-qwen", "edge"])
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_the_container_is_healthy(guest: Host, container: str) -> None:
     state = inspect(guest, container)["State"]
     assert state.get("Health", {}).get("Status") == "healthy", (
@@ -30,7 +32,7 @@ def test_the_container_is_healthy(guest: Host, container: str) -> None:
     )
 
 
-@pytest.mark.parametrize("container", ["comfyui-qwen", "edge"])
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_the_container_cannot_change_itself_or_the_host(guest: Host, container: str) -> None:
     document = inspect(guest, container)
     host_config = document["HostConfig"]
@@ -44,12 +46,13 @@ def test_the_container_cannot_change_itself_or_the_host(guest: Host, container: 
 
 def test_the_containers_come_back_after_a_reboot(guest: Host) -> None:
     assert guest.service("docker").is_enabled
-    for container in ("comfyui-qwen", "edge"):
+    for container in CONTAINERS:
         assert inspect(guest, container)["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_comfyui_is_published_on_no_port_of_the_host(guest: Host) -> None:
-    ports = inspect(guest, "comfyui-qwen")["NetworkSettings"]["Ports"]
+@pytest.mark.parametrize("container", ["comfyui-qwen", "api"])
+def test_what_stands_behind_the_edge_is_published_on_no_port_of_the_host(guest: Host, container: str) -> None:
+    ports = inspect(guest, container)["NetworkSettings"]["Ports"]
     published = {port: places for port, places in ports.items() if places}
     assert not published, f"found: {published}; expected: none, the edge is the only way in"
 
@@ -62,7 +65,7 @@ def test_the_engine_listens_on_no_network_port(guest: Host) -> None:
 
 def test_the_edge_is_the_only_published_port(guest: Host, access: Access) -> None:
     published = guest.check_output("docker ps --format '{{.Names}} {{.Ports}}'").splitlines()
-    ours = [line for line in published if line.split()[0] in ("edge", "comfyui-qwen")]
+    ours = [line for line in published if line.split()[0] in CONTAINERS]
     open_ports = {
         part.split("->")[0].rsplit(":", 1)[-1] for line in ours for part in line.split() if "->" in part
     }

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from . import __version__
-from .commands import batch, doctor, grid, making, queue, service, validate
+from .commands import batch, doctor, grid, making, queue, service, tokens, validate
 from .errors import ComfyError, InputError
 from .iis_lint import command as iis_lint
 from .models import command as models
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_to(commands)
     doctor.add_to(commands)
     validate.add_to(commands)
+    tokens.add_to(commands)
     lint = "look for what IIS would refuse or get wrong in a web.config; exit code 2 where there is something"
     iis_lint.add(commands.add_parser("iis-lint", help=lint, description=lint.capitalize()))
     models.add_to(commands)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from comfystack import ImageRef, cli, errors, graphs, parameters
+from comfystack_api import gate
 
 from tests.lab import base_image, ports, site
 
@@ -26,8 +27,10 @@ SPEAKERS = (
     "ansible/**/*.yml",
     "ansible/plugins/**/*.py",
     "comfyui/client/comfystack/**/*.py",
+    "comfyui/api/comfystack_api/*.py",
     "comfyui/image/*.py",
     "comfyui/image/Dockerfile.j2",
+    "roles/edge_proxy/templates/*.j2",
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
     "roles/*/tasks/**/*.yml",
@@ -113,13 +116,30 @@ def test_the_limits_are_the_defaults_of_the_roles() -> None:
             assert str(default(option)) == row[1].split()[0], row
 
 
-def test_the_errors_of_the_edge_are_those_of_its_configuration() -> None:
+def test_the_errors_of_the_edge_and_of_the_service_api_are_those_of_their_code() -> None:
     template = (ROOT / "roles" / "edge_proxy" / "templates" / "nginx.conf.j2").read_text()
     answered = set(re.findall(r'return (\d+) \'{"error": {"type": "(\w+)"', template))
+    code = "\n".join(path.read_text() for path in ROOT.glob("comfyui/api/comfystack_api/*.py"))
     rows = pages.table(API, "status", "from", "body", "meaning")
-    assert {
-        (row[0], re.findall(r'"type": "(\w+)"', row[2])[0]) for row in rows if row[1] == "edge"
-    } == answered
+    told = {
+        (row[0], kind, place)
+        for row in rows
+        for kind in re.findall(r'"type": "(\w+)"', row[2])
+        for place in row[1].split(", ")
+    }
+    assert {(status, kind) for status, kind, place in told if place == "edge"} == answered
+    of_api = {(status, kind) for status, kind, place in told if place == "api"}
+    assert of_api
+    assert not [kind for status, kind in of_api if f'"{kind}"' not in code or status not in code]
+
+
+def test_the_reasons_of_the_audit_log_are_those_of_the_gate() -> None:
+    rows = pages.table(DOCS / "sign-in.md", "reason", "status", "meaning")
+    told = {reason: row[1] for row in rows for reason in pages.spans(row[0])}
+    assert set(told) == set(gate.STATUS)
+    assert not [
+        reason for reason, status in gate.STATUS.items() if reason != "ok" and str(status) not in told[reason]
+    ]
 
 
 def test_every_route_is_one_that_the_service_has() -> None:

@@ -178,7 +178,11 @@ def test_what_goes_back_is_what_the_roles_made() -> None:
     (name,) = re.findall(r'name: "(ComfyStack) {{ item.name }}"', firewall)
     assert f"`{name} HTTP` and `{name} HTTPS`" in text
     root = yaml.safe_load((ROOT / "roles" / "site" / "defaults" / "main.yml").read_text())["site_root_dir"]
-    for role, service in (("edge_proxy", "edge"), ("comfyui_service", "comfyui-qwen")):
+    for role, service in (
+        ("edge_proxy", "edge"),
+        ("api_service", "api"),
+        ("comfyui_service", "comfyui-qwen"),
+    ):
         assert f"{root}/{service}/compose.yml down" in text
         settings = (ROOT / "roles" / role / "vars" / "main.yml").read_text()
         assert f"{{{{ site_root_dir }}}}/{service}" in settings

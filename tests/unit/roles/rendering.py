@@ -25,8 +25,9 @@ LEAST: dict[str, object] = {
     "site_public_sites": [{"name": "images.example.org", "backend_port": 8188}],
     "site_token_file": "/build/plain/token",
     "comfyui_service_models_dir": "/srv/models",
-    "edge_proxy_tokens": [{"name": "operator", "token": "0123456789abcdef0123456789abcdef"}],
+    "api_service_tokens": [{"name": "operator", "token": "0123456789abcdef0123456789abcdef"}],
     "comfyui_image_reference": "comfystack/comfyui-qwen:0123456789ab",
+    "api_service_reference": "comfystack/api:0123456789ab",
     "edge_proxy_reference": "comfystack/edge:0123456789ab",
 }
 

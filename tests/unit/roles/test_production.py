@@ -5,6 +5,7 @@ The same promises hold for what `make new-site` writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -168,8 +169,14 @@ def test_every_template_can_be_rendered(inventory: Path) -> None:
     edge = yaml.safe_load(rendering.render("compose/edge.yml.j2", "edge_proxy", guest))
     assert edge["services"]["edge"]["ports"] == ["0.0.0.0:8188:8188"]
     nginx.parse(rendering.render("roles/edge_proxy/templates/nginx.conf.j2", "edge_proxy", guest))
-    tokens = nginx.parse(rendering.render("roles/edge_proxy/templates/tokens.map.j2", "edge_proxy", guest))
-    assert tokens.inside[0].words == (SECRETS["vault_edge_token_operator"], "operator")
+    (operator,) = json.loads(
+        rendering.render("roles/api_service/templates/tokens.json.j2", "api_service", guest)
+    )
+    assert operator == {
+        "name": "operator",
+        "scope": "admin",
+        "sha256": hashlib.sha256(SECRETS["vault_edge_token_operator"].encode()).hexdigest(),
+    }
     for template in sorted((ROOT / "roles").glob("*/templates/*.j2")):
         rendering.render(str(template.relative_to(ROOT)), template.parents[1].name, guest)
 
@@ -185,9 +192,9 @@ def test_every_template_can_be_rendered(inventory: Path) -> None:
 def test_no_secret_stands_in_it(inventory: Path, group: str) -> None:
     given = host_of(inventory, group)
     hidden = {name for options in SPECS.values() for name, spec in options.items() if spec.get("no_log")}
-    for name in ({*hidden, "ansible_password"} & set(given)) - {"edge_proxy_tokens"}:
+    for name in ({*hidden, "ansible_password"} & set(given)) - {"api_service_tokens"}:
         assert re.fullmatch(r"{{ vault_\w+ }}", given[name]), name
-    for token in given.get("edge_proxy_tokens", []):
+    for token in given.get("api_service_tokens", []):
         assert re.fullmatch(r"{{ vault_\w+ }}", token["token"])
 
 
@@ -197,7 +204,7 @@ def test_the_example_of_the_vault_names_every_secret_and_no_other(inventory: Pat
     named = {name for text in texts for name in re.findall(r"{{ (vault_\w+)", re.sub(r"(?m)^#.*$", "", text))}
     assert set(example) == named == set(SECRETS)
     assert all(value.startswith("REPLACE-ME") for value in example.values())
-    good_token = rendering.value("_edge_proxy_token_pattern", "edge_proxy", rendering.LEAST)
+    good_token = rendering.value("_api_service_token_pattern", "api_service", rendering.LEAST)
     assert not [value for value in example.values() if re.match(good_token, value)]
 
 

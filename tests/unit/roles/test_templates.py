@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -17,9 +19,10 @@ from .nginx import Directive
 from .rendering import LEAST
 
 COMFYUI = "compose/comfyui-qwen.yml.j2"
+API = "compose/api.yml.j2"
 EDGE = "compose/edge.yml.j2"
 NGINX = "roles/edge_proxy/templates/nginx.conf.j2"
-TOKENS = "roles/edge_proxy/templates/tokens.map.j2"
+TOKENS = "roles/api_service/templates/tokens.json.j2"
 WEB_CONFIG = "iis/web.config.j2"
 SITE = {"name": "images.example.org", "backend_port": 8188}
 MEBIBYTE = 1 << 20
@@ -143,23 +146,65 @@ class TestTheEdgeInCompose:
 
 
 class TestTheEdgesConfiguration:
-    def test_a_request_without_a_token_goes_no_further(self) -> None:
+    def test_a_request_goes_to_comfyui_only_after_the_service_api_said_yes(self) -> None:
         root = public_server(nginx_conf()).one("location", "/")
-        # `if` with `return` is decided before proxy_pass, wherever it stands.
-        assert root.one("if", "($client", "=", "-", ")").inside == [Directive(("return", "401"))]
+        assert root.one("auth_request").words[1] == "/_auth"
+        # Any answer but yes and no, none at all too, is an error 500 of nginx's own: it lets nobody pass.
+        assert root.one("error_page", "500").words[2:] == ("=", "@undecided")
+        assert [one.words for one in root.everything() if one.words[0] in ("satisfy", "if")] == []
         assert public_server(nginx_conf()).all("auth_basic") == []
 
     def test_no_other_place_leads_to_comfyui(self) -> None:
         http = nginx_conf()
-        assert [one.words for one in http.everything() if one.words[0].endswith("_pass")] == [
-            ("proxy_pass", "http://$backend")
+        passes = {one.words for one in http.everything() if one.words[0].endswith("_pass")}
+        assert passes == {
+            ("proxy_pass", "http://$backend$forward_uri"),
+            ("proxy_pass", "http://$api"),
+            ("proxy_pass", "http://$api/auth"),
+            ("proxy_pass", "http://$api/refused"),
+        }
+        sets = [one.words for one in http.everything() if one.words[0] == "set"]
+        assert [words for words in sets if words[1] == "$backend"] == [
+            ("set", "$backend", "comfyui-qwen:8188")
         ]
-        named = public_server(http).all("location")
-        assert all(one.words[1] == "/" or one.all("internal") for one in named)
+        assert [words for words in sets if words[1] == "$api"] == [("set", "$api", "api:8190")]
 
-    def test_the_token_is_not_handed_on(self) -> None:
+    def test_what_only_the_edge_may_ask_is_asked_by_nobody_else(self) -> None:
+        locations = {one.words[-1]: one for one in public_server(nginx_conf()).all("location")}
+        for name in ("/_auth", "/_jobs/"):
+            assert locations[name].all("internal"), name
+        opened = {name for name, one in locations.items() if not one.all("internal") and name[0] != "@"}
+        assert opened == {"/", "/login", "/logout", "/healthz", "/v1/"}
+
+    def test_the_service_api_reads_no_header_that_a_client_could_have_set_for_the_edge(self) -> None:
+        server = public_server(nginx_conf())
+        asking = [one for one in server.all("location") if one.all("proxy_pass", "http://$api")]
+        asking += [server.one("location", "=", "/_auth"), server.one("location", "@refused")]
+        assert len(asking) >= 5
+        for place in asking:
+            # nginx takes a server's headers where a location has none of its own.
+            source = place if place.all("proxy_set_header") else server
+            given_ = {one.words[1]: one.words[2] for one in source.all("proxy_set_header")}
+            for header, value in (
+                ("X-Original-Method", "$request_method"),
+                ("X-Original-URI", "$request_uri"),
+                ("X-Peer-Address", "$remote_addr"),
+                ("Host", "$http_host"),
+            ):
+                assert given_[header] == value, (place.words, header)
+
+    @pytest.mark.parametrize("name", ["/_auth", "@refused"])
+    def test_only_the_head_of_a_request_is_asked_about(self, name: str) -> None:
+        (place,) = [one for one in public_server(nginx_conf()).all("location") if one.words[-1] == name]
+        assert place.one("proxy_pass_request_body").words[1] == "off"
+        assert place.one("proxy_method").words[1] == "GET"
+        assert place.one("proxy_set_header", "Content-Length").words[2] == ""
+
+    def test_no_credential_is_handed_on(self) -> None:
         root = public_server(nginx_conf()).one("location", "/")
-        for header in ("Authorization", "X-API-Key"):
+        # Not $request_uri, which could have a token in it; a page's address is in Referer, too.
+        assert root.one("proxy_pass").words[1] == "http://$backend$forward_uri"
+        for header in ("Authorization", "X-API-Key", "Cookie", "Referer"):
             assert root.one("proxy_set_header", header).words[2] == ""
 
     def test_the_public_name_and_the_upgrade_reach_comfyui(self) -> None:
@@ -189,10 +234,15 @@ class TestTheEdgesConfiguration:
         assert root.one("set", "$backend").words[2] == "comfyui-qwen:8188"
         assert nginx_conf().one("resolver").words[1] == "127.0.0.11"
 
-    def test_each_token_leads_to_its_users_name(self) -> None:
-        tokens = [{"name": "ann", "token": "a" * 32}, {"name": "ben", "token": "b" * 64}]
-        lines = nginx.parse(rendering.render(TOKENS, "edge_proxy", {**LEAST, "edge_proxy_tokens": tokens}))
-        assert [one.words for one in lines.inside] == [("a" * 32, "ann"), ("b" * 64, "ben")]
+    def test_each_token_is_written_by_its_digest(self) -> None:
+        tokens = [{"name": "ann", "token": "a" * 32}, {"name": "ben", "token": "b" * 64, "scope": "admin"}]
+        text = rendering.render(TOKENS, "api_service", {**LEAST, "api_service_tokens": tokens})
+        assert "a" * 32 not in text
+        digests = [hashlib.sha256(str(one["token"]).encode()).hexdigest() for one in tokens]
+        assert json.loads(text) == [
+            {"name": "ann", "scope": "user", "sha256": digests[0]},
+            {"name": "ben", "scope": "admin", "sha256": digests[1]},
+        ]
 
     def test_a_configuration_that_nginx_could_not_read_is_found(self) -> None:
         for text in ("server { listen 80;", "}", "listen 80", "server { listen 80 }"):
@@ -267,7 +317,8 @@ def test_apt_reads_the_mirror_and_holds_the_version() -> None:
     [
         (COMFYUI, "comfyui_service", "comfyui_service_models_dir"),
         (EDGE, "edge_proxy", "edge_proxy_reference"),
-        (TOKENS, "edge_proxy", "edge_proxy_tokens"),
+        (TOKENS, "api_service", "api_service_tokens"),
+        (API, "api_service", "api_service_reference"),
     ],
 )
 def test_a_value_that_nobody_gave_is_an_error_and_not_an_empty_place(

@@ -41,7 +41,7 @@ def repository(tmp_path: Path) -> Path:
     [
         (
             "inventories/mine/group_vars/gpu_hosts.yml",
-            f"edge_proxy_tokens:\n  - name: me\n    token: {TOKEN}\n",
+            f"api_service_tokens:\n  - name: me\n    token: {TOKEN}\n",
         ),
         ("inventories/mine/group_vars/windows_hosts.yml", f"ansible_password: {PASSWORD}\n"),
         ("inventories/mine/group_vars/all.yml", f"tls_certificate_pfx_password: {PASSWORD}\n"),

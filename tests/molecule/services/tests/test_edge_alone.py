@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from pathlib import Path
@@ -65,10 +66,10 @@ def test_nodes_come_from_the_mirror_and_from_a_clone_on_the_guest(guest: Host) -
     assert requirements.exists, "the node's own requirements are installed with it"
 
 
-def test_both_containers_are_healthy_and_only_the_edge_has_a_port(guest: Host) -> None:
+def test_the_containers_are_healthy_and_only_the_edge_has_a_port(guest: Host) -> None:
     listed = guest.check_output("docker ps --format '{{json .}}'")
     containers = {one["Names"]: one for one in map(json.loads, listed.splitlines())}
-    assert set(containers) == {"comfyui-qwen", "edge"}
+    assert set(containers) == {"comfyui-qwen", "api", "edge"}
     assert all("(healthy)" in one["Status"] for one in containers.values())
     published = {name for name, one in containers.items() if "->" in one["Ports"]}
     assert published == {"edge"}
@@ -80,8 +81,25 @@ def test_the_models_cannot_be_written_by_comfyui(guest: Host) -> None:
     assert "Read-only file system" in written.stderr
 
 
-def test_nobody_but_the_edge_can_read_the_tokens(guest: Host, token: str) -> None:
-    tokens = guest.file("/opt/comfystack/edge/conf/tokens.map")
+def test_of_a_token_the_host_has_its_digest_and_nobody_but_the_service_can_read_that(
+    guest: Host, token: str
+) -> None:
+    tokens = guest.file("/opt/comfystack/api/conf/tokens.json")
     assert (tokens.user, tokens.mode) == ("root", 0o640)
-    assert tokens.contains(token)
-    assert guest.file("/opt/comfystack/edge/conf").mode == 0o750
+    assert hashlib.sha256(token.encode()).hexdigest() in tokens.content_string
+    assert token not in tokens.content_string
+    assert guest.file("/opt/comfystack/api/conf").mode == 0o750
+    assert guest.file("/opt/comfystack/api/state").mode == 0o700
+    assert not guest.file("/opt/comfystack/edge/conf/tokens.map").exists
+
+
+def test_nobody_is_let_in_while_the_service_is_away(guest: Host, token: str) -> None:
+    guest.check_output("docker stop api")
+    try:
+        for headers in ({}, {"X-API-Key": token}):
+            for path in ("/system_stats", "/x.css", "/ws"):
+                status, body = ask(guest, path, headers)
+                assert (status, json.loads(body)["error"]["type"]) == (503, "undecided"), (path, body)
+    finally:
+        guest.check_output("docker compose -f /opt/comfystack/api/compose.yml up -d --wait")
+    assert ask(guest, "/system_stats", {"X-API-Key": token})[0] == 200

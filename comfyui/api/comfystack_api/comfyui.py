@@ -1,0 +1,42 @@
+"""ComfyUI as this service reaches it, on the network that only the services share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+
+# ComfyUI answers at once; a job's own time is not waited for here.
+ANSWER_SECONDS = 60.0
+
+
+class Comfyui:
+    """A few of ComfyUI's routes. Raises aiohttp.ClientError, TimeoutError or OSError when it is not there."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def post(self, path: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
+        """Status, content type and body of the answer."""
+        async with self._open().post(self.url + path, json=body) as answer:
+            return answer.status, answer.content_type, await answer.read()
+
+    async def get(self, path: str) -> Any:
+        async with self._open().get(self.url + path) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def running(self) -> list[str]:
+        """The ids of the jobs that run."""
+        return [str(item[1]) for item in (await self.get("/queue")).get("queue_running", [])]
