@@ -50,6 +50,9 @@ def inventory(name: str) -> dict[str, Any]:
         "site_public_address": lab["address"],
         "site_public_https_port": lab["ports"]["https"],
         "site_public_http_port": lab["ports"]["http"],
+        # A lab of some parts only has no authority that could be asked.
+        "lab_certificates": os.environ.get("LAB_CERTIFICATES")
+        or ("acme" if "acme" in lab["parts"] else "pfx"),
     }
     return {
         "_meta": {"hostvars": standing},

@@ -127,6 +127,7 @@ def test_a_port_proxy_that_leads_to_an_address_of_yesterday_is_seen(lab: Lab) ->
 def test_a_certificate_of_another_authority_is_seen(lab: Lab, tmp_path: Path) -> None:
     ensure(tmp_path, "other")
     settings = {
+        "tls_certificate_mode": "pfx",
         "tls_certificate_pfx": tmp_path / "tls" / "site.pfx",
         "tls_certificate_pfx_password": (tmp_path / "site-pfx-password").read_text(),
     }

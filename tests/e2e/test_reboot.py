@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 import time
+import warnings
 from pathlib import Path
 
 from tests.lab.names import PUBLIC_NAME
@@ -33,8 +34,28 @@ def status(lab: Lab) -> int:
         return 0
 
 
+def speaks_tls_1_1(lab: Lab) -> bool:
+    """Whether somebody who knows nothing newer is let in."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(lab.access["ca_file"])
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    host, _, port = lab.access["connect_to"][PUBLIC_NAME].rpartition(":")
+    try:
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as raw,
+            context.wrap_socket(raw, server_hostname=PUBLIC_NAME) as secured,
+        ):
+            return secured.version() == "TLSv1.1"
+    except ssl.SSLError:
+        return False
+
+
 def test_after_a_reboot_everything_answers_again_without_ansible(lab: Lab, deployed: Done) -> None:
     assert status(lab) == 200
+    assert speaks_tls_1_1(lab), "what the deployment has set counts from the restart on"
     ask("reboot", lab.names.lab)
     deadline = time.monotonic() + SECONDS
     while (found := status(lab)) != 200:
@@ -42,6 +63,7 @@ def test_after_a_reboot_everything_answers_again_without_ansible(lab: Lab, deplo
             f"the public name answers {found} (0: nobody), {SECONDS} s after the reboot"
         )
         time.sleep(1)
+    assert not speaks_tls_1_1(lab)
     lab.verify("after-the-reboot", "token_opens or websocket or edit").ended_well()
 
 

@@ -14,7 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -157,7 +157,9 @@ def here_and_there(lab: Lab) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def wordy(lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]]) -> tuple[Done, dict[str, Watch]]:
+def wordy(
+    lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]]
+) -> Iterator[tuple[Done, dict[str, Watch]]]:
     """`make deploy` with -vvv and --diff where token and certificate were lost; both hosts' processes are watched."""
     certificate = x509.load_pem_x509_certificate((lab.build / "tls" / "site.crt").read_bytes())
     thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Windows' name for it
@@ -168,10 +170,12 @@ def wordy(lab: Lab, wanted: Wanted, here_and_there: dict[str, list[str]]) -> tup
         watching(here_and_there["controller"], wanted) as controller,
         watching(here_and_there["gpu-host"], wanted) as guest,
     ):
-        say_all = {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DIFF_ALWAYS": "1"}
+        # With a certificate that has a password: the lab's usual ones have none.
+        say_all = {"ANSIBLE_VERBOSITY": "3", "ANSIBLE_DIFF_ALWAYS": "1", "LAB_CERTIFICATES": "pfx"}
         done = lab.make("secrets-wordy", "deploy", seconds=DEPLOY_SECONDS, **say_all).ended_well()
     is_sent_in_every_way(lab)
-    return done, {"controller": controller, "gpu-host": guest}
+    yield done, {"controller": controller, "gpu-host": guest}
+    lab.play("secrets-usual-certificates", "--limit", "windows-host").ended_well()
 
 
 def test_a_deployment_prints_no_secret_however_much_it_is_asked_to_say(

@@ -34,10 +34,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Access:
-    """How to get in, as the deployment wrote it. `address` and `port` are where the TCP connection goes."""
+    """How to get in, as the deployment wrote it. `address` and `port` are where the TCP connection goes.
+
+    `places` has every public name, with address and port of its own.
+    """
 
     url: str
     host: str
+    places: dict[str, tuple[str, int]]
     address: str
     port: int
     http_port: int
@@ -62,12 +66,17 @@ def access(pytestconfig: pytest.Config) -> Access:
             returncode=2,
         )
     host = str(urlsplit(document["url"]).hostname)
-    address, _, port = document["connect_to"].get(host, f"{host}:443").rpartition(":")
+    places = {}
+    for name in document["names"]:
+        address, _, port = document["connect_to"].get(name, f"{name}:443").rpartition(":")
+        places[name] = (address, int(port))
+    address, port = places[host]
     return Access(
         url=document["url"],
         host=host,
+        places=places,
         address=address,
-        port=int(port),
+        port=port,
         http_port=document["deployed"]["http_port"],
         ca_file=document["ca_file"],
         token=token.read_text().strip(),

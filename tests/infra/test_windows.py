@@ -21,11 +21,11 @@ def test_the_site_of_the_public_name_is_started(windows: Host, access: Access) -
     assert [site["state"].lower() for site in sites] == ["started"], sites
 
 
-def test_https_is_bound_with_sni_to_a_certificate(windows: Host, access: Access) -> None:
-    (site,) = run(windows, "microsoft.iis.website_info", name=access.host)["site"]
-    (binding,) = [b for b in site["bindings"] if b["protocol"] == "https" and b["hostname"] == access.host]
-    assert binding["use_sni"]
-    assert binding["certificate_hash"]
+def test_https_is_bound_with_sni_to_a_certificate_for_each_name(windows: Host, access: Access) -> None:
+    for name in access.places:
+        (site,) = run(windows, "microsoft.iis.website_info", name=name)["site"]
+        found = [b for b in site["bindings"] if b["protocol"] == "https" and b["hostname"] == name]
+        assert [(b["use_sni"], bool(b["certificate_hash"])) for b in found] == [(True, True)], (name, found)
 
 
 def test_the_web_service_starts_with_windows(windows: Host) -> None:

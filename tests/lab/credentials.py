@@ -116,7 +116,8 @@ def _ssh_key(path: Path, comment: str) -> None:
 def ensure(folder: Path, lab: str) -> None:
     """Makes what is missing in `folder`; what is there is kept, so that a second run changes nothing.
 
-    Files: ca.pem, tls/{winrm,site}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password,
+    Files: ca.pem (to which the roots of pebble come, see authority.py), tls/authority.pem,
+    tls/{winrm,site,acme}.{crt,key}, tls/site.pfx, ssh/{siteadmin,host}[.pub], windows-password,
     windows-users, site-pfx-password, token.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,12 +134,13 @@ def ensure(folder: Path, lab: str) -> None:
         if not (folder / "ssh" / name).exists():
             _ssh_key(folder / "ssh" / name, f"{name}@comfystack-{lab}")
     # The authority's key is never kept: all its certificates are made together, or made anew together.
-    if not (folder / "tls" / "site.pfx").exists():
+    if not (folder / "tls" / "acme.crt").exists():
         authority = Authority(lab)
         winrm_key, winrm = authority.issue(["windows-host", "127.0.0.1", "localhost"])
         site_key, site = authority.issue([PUBLIC_NAME, *FORGE_NAMES, f"*.{DOMAIN}"])
         password = (folder / "site-pfx-password").read_bytes()
         _write(folder / "ca.pem", _pem(authority.certificate), 0o644)
+        _write(folder / "tls" / "authority.pem", _pem(authority.certificate), 0o644)
         _write(folder / "tls" / "winrm.crt", _pem(winrm), 0o644)
         _write(folder / "tls" / "winrm.key", _pem_key(winrm_key), 0o600)
         _write(folder / "tls" / "site.crt", _pem(site), 0o644)
@@ -150,3 +152,6 @@ def ensure(folder: Path, lab: str) -> None:
             serialization.BestAvailableEncryption(password),
         )
         _write(folder / "tls" / "site.pfx", pfx, 0o600)
+        acme_key, acme = authority.issue(["acme"])
+        _write(folder / "tls" / "acme.key", _pem_key(acme_key), 0o600)
+        _write(folder / "tls" / "acme.crt", _pem(acme), 0o644)

@@ -14,7 +14,13 @@ from .names import Names
 
 HERE = Path(__file__).resolve().parent
 # Folders of the Docker build contexts, by the container they are for.
-PARTS = {"gpu-host": "gpu_host", "windows-host": "windows_host", "mirror": "mirror", "registry": "registry"}
+PARTS = {
+    "gpu-host": "gpu_host",
+    "windows-host": "windows_host",
+    "mirror": "mirror",
+    "registry": "registry",
+    "acme": "acme",
+}
 
 
 def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -33,7 +33,10 @@ class Secret:
 
 @dataclass(frozen=True)
 class Machine:
-    """One container of the lab. `ports`: port inside -> loopback port; `volumes`: purpose -> path inside."""
+    """One container of the lab. `ports`: port inside -> loopback port; `volumes`: purpose -> path inside.
+
+    `names`: what the lab's DNS calls it, beside its part.
+    """
 
     part: str
     image: str
@@ -41,6 +44,7 @@ class Machine:
     volumes: dict[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     systemd: bool = False
+    names: tuple[str, ...] = ()
 
 
 # systemd and a Docker Engine of its own inside a container, in the engine's own words. `--privileged` would ask for
@@ -83,7 +87,9 @@ def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Cont
         host_config.update(SYSTEMD)
     # What create_networking_config makes, written out: its type stubs allow no names.
     network: Any = {
-        "EndpointsConfig": {names.network: client.api.create_endpoint_config(aliases=[machine.part])}
+        "EndpointsConfig": {
+            names.network: client.api.create_endpoint_config(aliases=[machine.part, *machine.names])
+        }
     }
     create = partial(
         client.api.create_container,

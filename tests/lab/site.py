@@ -16,14 +16,14 @@ import docker
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from . import base_image, credentials, driver, engine, images, ports, stores
+from . import authority, base_image, credentials, driver, engine, images, ports, stores
 from .console import LabError, say
 from .gpu import cards, guest
 from .machines import Machine, Secret, remove, stand, wait_until
-from .names import DOMAIN, LABEL, Names
+from .names import DOMAIN, FORGE_NAMES, LABEL, PUBLIC_NAME, Names
 
 # In the order in which they rise: what serves others comes first.
-PARTS = ("mirror", "registry", "gpu-host", "windows-host")
+PARTS = ("mirror", "registry", "acme", "gpu-host", "windows-host")
 BOOT_SECONDS = 90
 # Images, inner engine and layers of one lab, measured at 3.1 GB, with room to work.
 NEEDED_BYTES = 6 * 1024**3
@@ -36,6 +36,15 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
         return Machine(part, image)
     if part == "registry":
         return Machine(part, image, ports={5000: port["registry"]})
+    if part == "acme":
+        return Machine(
+            part,
+            image,
+            secrets=(
+                Secret(build / "tls" / "acme.crt", "/etc/pebble/acme.crt"),
+                Secret(build / "tls" / "acme.key", "/etc/pebble/acme.key"),
+            ),
+        )
     if part == "gpu-host":
         return Machine(
             part,
@@ -59,6 +68,8 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
             Secret(build / "tls" / "winrm.key", "/etc/winsim/winrm.key"),
             Secret(build / "windows-users", "/etc/winsim/users"),
         ),
+        # Where the authority looks for the public names.
+        names=(PUBLIC_NAME, *FORGE_NAMES),
     )
 
 
@@ -172,11 +183,14 @@ def up(names: Names, only: set[str]) -> None:
     standing = {part: stand(client, names, _machine(names, part, port)) for part in parts}
     ready: dict[str, Callable[[], bool]] = {
         "registry": lambda: _listens(port["registry"]),
+        "acme": lambda: authority.answers(standing["acme"]),
         "gpu-host": lambda: _ssh_answers(standing["gpu-host"], port["ssh"]),
         "windows-host": lambda: _listens(port["winrm"]),
     }
     for part in [part for part in ready if part in standing]:
         wait_until(f"{part} answers", ready[part], BOOT_SECONDS, partial(_last_lines, standing[part]))
+    if "acme" in standing:
+        authority.trust(standing["acme"], names.build)
     if "mirror" in standing:
         stores.serve_sources(standing["mirror"], names.build)
         stores.serve_installers(standing["mirror"], names.build)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import docker
@@ -85,13 +86,24 @@ def serve_sources(mirror: Container, build: Path) -> None:
     _write_if_new(build / "sources.lock.yml", yaml.safe_dump(lock, sort_keys=False))
 
 
+def _zip(files: dict[str, str]) -> bytes:
+    """An archive that depends on its contents alone."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, text in files.items():
+            packed.writestr(zipfile.ZipInfo(name, (2025, 1, 1, 0, 0, 0)), text)
+    return buffer.getvalue()
+
+
 def write_installers(build: Path) -> None:
     """Stand-ins of Windows' installers in `build`/installers, and their sums in installers.json there."""
     folder = build / "installers"
     folder.mkdir(exist_ok=True)
-    for name, content in INSTALLERS.items():
+    wacs = "stand-in: the Windows simulator runs its model of wacs.exe (winsim/wacs.py) in the place of this file\n"
+    installers = {**INSTALLERS, "simple-acme.zip": _zip({"wacs.exe": wacs, "settings.json": "{}\n"})}
+    for name, content in installers.items():
         (folder / name).write_bytes(content)
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in INSTALLERS.items()}
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in installers.items()}
     _write_if_new(build / "installers.json", json.dumps(sums, indent=1) + "\n")
 
 

@@ -139,9 +139,7 @@ def bindings_to_write(
         binding = bound.get(name)
         if binding is None:
             return False
-        # IIS says "WebHosting" or "webhosting", microsoft.iis also the whole path of the store.
-        store = str(binding["certificate_store_name"]).replace("\\", "/").rpartition("/")[2].lower()
-        there = (store, str(binding["certificate_hash"]).upper())
+        there = _place(binding)
         if there == (certificate["store"].lower(), certificate["thumbprint"]):
             return True
         present = known.get(there)
@@ -155,6 +153,75 @@ def bindings_to_write(
     return {name: certificate for name, certificate in wanted.items() if not stays(name, certificate)}
 
 
+def names_unkept(
+    names: list[str], sites: list[dict[str, Any]], stored: list[Description], renewed: list[str]
+) -> dict[str, int]:
+    """Of `names` those that no renewal keeps in a certificate, each with the number of its site.
+
+    `renewed` are simple-acme's renewals, "host name/number of the site/thumbprint". A name is kept where one of them is
+    for it and its site, and its certificate is what is bound and serves the name today: how long it lasts is not asked.
+    """
+    known = {(one["store"].lower(), one["thumbprint"]): one for one in stored}
+    kept = {pair.lower() for pair in renewed}
+
+    def keeps(site: dict[str, Any], name: str) -> bool:
+        bound = [known.get(_place(binding)) for binding in _bindings(site, name)]
+        return any(
+            f"{name}/{site['site_id']}/{one['thumbprint']}".lower() in kept and not unfit(one, name)
+            for one in bound
+            if one is not None
+        )
+
+    found = {site["name"]: site for site in sites}
+    return {
+        name: int(found[name]["site_id"]) for name in names if name in found and not keeps(found[name], name)
+    }
+
+
+def _bindings(site: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The site's bindings for the name on port 443, with SNI."""
+    return [
+        binding
+        for binding in site["bindings"]
+        if binding["protocol"] == "https"
+        and binding["port"] == 443
+        and binding["use_sni"]
+        and binding["hostname"].lower() == name
+    ]
+
+
+def _place(binding: dict[str, Any]) -> tuple[str, str]:
+    """Store (lower case) and thumbprint of what is bound.
+
+    IIS says "WebHosting" or "webhosting", microsoft.iis also the whole path of the store.
+    """
+    store = str(binding["certificate_store_name"]).replace("\\", "/").rpartition("/")[2].lower()
+    return store, str(binding["certificate_hash"]).upper()
+
+
+def authority_problem(path: str) -> str:
+    """Why a PEM file of the controller is no certificate of one authority; "" where it is."""
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        constraints = found[0].extensions.get_extension_for_class(x509.BasicConstraints).value
+    except OSError as error:
+        return f"no readable file ({error.strerror})"
+    except ValueError:
+        return "no PEM file of a certificate"
+    except x509.ExtensionNotFound:
+        return "a certificate that signs no others"
+    if len(found) != 1:
+        return f"{len(found)} certificates"
+    return "" if constraints.ca else "a certificate that signs no others"
+
+
+def is_stored(path: str, look: dict[str, Any]) -> bool:
+    """Whether a store of Windows, as win_certificate_info found it, has the certificate of the controller's file."""
+    certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    wanted = _description(certificate, "", False)["thumbprint"]
+    return wanted in {str(found["thumbprint"]).upper() for found in look.get("certificates") or []}
+
+
 class FilterModule:
     """What Ansible looks for in a file of filters."""
 
@@ -166,4 +233,7 @@ class FilterModule:
             "certificates_unfit": certificates_unfit,
             "certificate_unfit": unfit,
             "bindings_to_write": bindings_to_write,
+            "names_unkept": names_unkept,
+            "authority_problem": authority_problem,
+            "is_stored": is_stored,
         }

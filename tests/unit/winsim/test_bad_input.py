@@ -45,6 +45,11 @@ WEB_CONFIGS: dict[str, tuple[str, str, str]] = {
         "does not set HTTP_SEC_WEBSOCKET_EXTENSIONS: ARR 3 drops a WebSocket",
     ),
 }
+ACME = {
+    "tls_certificate_mode": "acme",
+    "tls_certificate_acme_email": "a@b.example",
+    "tls_certificate_acme_accept_terms": True,
+}
 CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
     "expired": ({"tls_certificate_pfx": "expired.pfx"}, "next step: renew it"),
     "other-name": ({"tls_certificate_pfx": "other.pfx"}, f"expected: one that is in date and for {SITE}"),
@@ -61,6 +66,26 @@ CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
     "no-such-thumbprint": (
         {"tls_certificate_mode": "store", "tls_certificate_thumbprint": "ab:cd"},
         "the certificate ab:cd that",
+    ),
+    "trial-in-production": (
+        {"tls_certificate_mode": "selfsigned"},
+        "found: tls_certificate_mode: selfsigned, and site_production: true",
+    ),
+    "acme-nobody": (
+        {"tls_certificate_mode": "acme", "tls_certificate_acme_accept_terms": True},
+        "found: tls_certificate_acme_email: (empty)",
+    ),
+    "acme-terms": (
+        {"tls_certificate_mode": "acme", "tls_certificate_acme_email": "a@b.example"},
+        "next step: read the terms of service",
+    ),
+    "acme-no-checksum": (
+        {**ACME, "tls_certificate_simple_acme": {"source": "https://example.org/a.zip", "sha256": ""}},
+        "write there what `curl -fsSL https://example.org/a.zip | sha256sum` prints",
+    ),
+    "acme-no-authority": (
+        {**ACME, "tls_certificate_acme_ca_file": "none.pem"},
+        "none.pem:\nno readable file (No such file or directory)",
     ),
     "old-setting": ({"iis_gateway_certificate_pfx": "x"}, "next step: call it tls_certificate_pfx"),
 }
@@ -95,7 +120,7 @@ def unrecorded(windows: Windows, name: str) -> dict[str, str]:
 def as_mistaken(windows: Windows, settings: dict[str, Any]) -> dict[str, Any]:
     """The machine with wrong settings of the certificate; files are meant in its folder."""
     there = {
-        name: str(windows.folder / value) if value.endswith(".pfx") else value
+        name: str(windows.folder / value) if str(value).endswith(".pfx") else value
         for name, value in settings.items()
     }
     return windows.as_host(tls_certificate_mistake=True, **there)

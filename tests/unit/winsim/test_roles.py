@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from tests.lab.windows_host.winsim.state import AppPool
 from tests.unit.iis.machine import VARIABLES, healthy
@@ -48,6 +50,16 @@ class TestTheFirstRun:
         )  # IIS's default, so it was not written
         assert given == tested.server_config
         assert sorted(state.allowed_server_variables) == sorted([*VARIABLES, "HTTP_X_SHOP"])
+
+    def test_windows_is_told_to_refuse_outdated_tls_and_the_restart_is_left_to_its_owner(
+        self, story: Story
+    ) -> None:
+        values = story.memory.read().registry
+        for protocol in ("ssl 3.0", "tls 1.0", "tls 1.1"):
+            key = rf"system\currentcontrolset\control\securityproviders\schannel\protocols\{protocol}\server"
+            assert values[key] == {"Enabled": ["dword", 0], "DisabledByDefault": ["dword", 1]}
+        assert "Windows refuses SSL 3.0, TLS 1.0, TLS 1.1 from its next restart on" in story.first.output
+        assert story.memory.read().boots == 1
 
     def test_no_key_and_no_password_stay_behind(self, story: Story) -> None:
         assert [p for p in story.machine.drive().rglob("*") if p.suffix in (".pfx", ".p12", ".key")] == []
@@ -99,8 +111,8 @@ def play_on(
 @pytest.fixture(scope="module")
 def later(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Later]:
     folder = tmp_path_factory.mktemp("later")
-    same, wrong, renewed, interrupted = (
-        story.machine.copy(folder / name) for name in ("same", "wrong", "renewed", "interrupted")
+    same, wrong, renewed, interrupted, trial = (
+        story.machine.copy(folder / name) for name in ("same", "wrong", "renewed", "interrupted", "trial")
     )
     for machine in (wrong, renewed):
         machine.issue_site_certificate(SITE, FORGE)
@@ -113,6 +125,7 @@ def later(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             "wrong": (wrong, {"tls_certificate_pfx_password": "wrong-one"}),
             "renewed": (renewed, {}),
             "interrupted": (interrupted, {}),
+            "trial": (trial, {"tls_certificate_mode": "selfsigned", "site_production": False}),
         }
     )
 
@@ -129,6 +142,20 @@ class TestLaterRuns:
         assert later.played.count("failed", "same") == 0, later.played.about("same")
         assert later.played.count("changed", "same") == 0, later.played.about("same")
         assert later.untouched("same")
+
+    def test_a_trial_has_a_certificate_that_signs_itself_for_every_name(self, later: Later) -> None:
+        assert later.played.count("failed", "trial") == 0, later.played.about("trial")
+        machine = later.machines["trial"]
+        pem = (machine.folder / "tls" / "self-signed.pem").read_bytes()
+        certificate = x509.load_pem_x509_certificate(pem)
+        certificate.verify_directly_issued_by(certificate)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == [SITE, FORGE]
+        thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Windows' name for it
+        sites = machine.memory().read().sites
+        assert {sites[name].bindings[1].certificate_hash for name in (SITE, FORGE)} == {thumbprint}
+        for secret in ("self-signed.key", "self-signed.pfx", "self-signed.password"):
+            assert (machine.folder / "tls" / secret).stat().st_mode & 0o077 == 0, secret
 
     def test_a_pfx_that_cannot_be_opened_leaves_the_old_certificate_bound(self, later: Later) -> None:
         assert later.played.count("failed", "wrong") == 1
@@ -178,8 +205,8 @@ class TestCheckMode:
             # The timeout; the certificate's passage; the binding.
             ("changing", 3),
             # The guest's settings, its way in, folder, script, two tasks, a rule of the firewall; the Windows features,
-            # the certificate's passage: the sites cannot be foretold.
-            ("bare", 9),
+            # the certificate's passage, the refusal of outdated TLS: the sites cannot be foretold.
+            ("bare", 10),
         ],
     )
     def test_it_foretells(self, foretold: Later, host: str, changes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -89,3 +90,17 @@ def remove_site_log_field(run: ScriptRun, parameters: dict[str, Any]) -> None:
     run.changed = bool(after)
     run.difference = {"before": before, "after": after}
     run.result = {"changed_sites": list(after)}
+
+
+def get_acme_renewal(run: ScriptRun, parameters: dict[str, Any]) -> None:
+    renewed = []
+    for file in sorted(run.machine.path(parameters["Folder"]).glob("*.renewal.json")):
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
+        source = document["TargetPluginOptions"]
+        orders = [o for r in document["History"] if r["Success"] for o in r["OrderResults"] if o["Success"]]
+        thumbprint = orders[-1]["Thumbprint"] if orders else ""
+        pairs = [(h, s) for h in source.get("IncludeHosts", ()) for s in source.get("IncludeSiteIds", ())]
+        renewed += [f"{host}/{site}/{thumbprint}" for host, site in pairs]
+    wanted = "\\" + parameters["TaskName"].lower()
+    tasks = {path.lower(): task for path, task in run.machine.state.scheduled_tasks.items()}
+    run.result = {"renewed": renewed, "task": bool(tasks.get(wanted, {}).get("enabled"))}

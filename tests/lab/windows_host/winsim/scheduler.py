@@ -30,21 +30,25 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 @dataclass(frozen=True)
 class Ran:
-    """How a program ended; `lasting` means that it runs on and holds what it holds."""
+    """How a program ended and what it said; `lasting` means that it runs on and holds what it holds."""
 
     code: int
     lasting: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A program as Task Scheduler starts it. `user` is "SYSTEM" for the service account."""
+    """A program as Task Scheduler starts it. `user` is "SYSTEM" for the service account; `path` is the program's."""
 
     store: Store
     user: str
     arguments: list[str]
+    path: str = ""
 
 
+# Windows brings these; the simulated drive does not hold them as files.
+_OF_WINDOWS = ("powershell.exe", "wsl.exe")
 # Name of the executable in lower case, without its folder -> what it does.
 PROGRAMS: dict[str, Callable[[Launch], Ran]] = {}
 
@@ -88,12 +92,18 @@ def run_task(store: Store, path: str) -> Ran:
         return Ran(LOGON_FAILURE)
     result = Ran(0)
     for action in task["actions"]:
-        name = PureWindowsPath(action["path"]).name.lower()
+        executable = action["path"].strip('"')
+        name = PureWindowsPath(executable).name.lower()
         model = PROGRAMS.get(name)
         if model is None:
             log.error("task %s: the Windows simulator does not model the program %r", path, action["path"])
             return Ran(FILE_NOT_FOUND)
-        result = model(Launch(store, account, split(action.get("arguments") or "")))
+        if name not in _OF_WINDOWS and not store.path(executable).is_file():
+            log.error("task %s: the file %s does not exist", path, executable)
+            return Ran(FILE_NOT_FOUND)
+        result = model(Launch(store, account, split(action.get("arguments") or ""), executable))
+        if result.said:
+            log.info("task %s: %s", path, result.said)
         if result.code:
             break
     log.info("task %s: ended with 0x%X%s", path, result.code, ", runs on" if result.lasting else "")

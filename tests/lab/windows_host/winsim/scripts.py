@@ -69,6 +69,11 @@ SCRIPTS: dict[str, Script] = {
         models.remove_leftover,
         ("Prefix", "PrefixUnlessEmpty"),
     ),
+    "55fe734f369e9de4b3f65f919c86468ef72f731f636222090debb870f0437913": Script(
+        "iis/powershell/Get-AcmeRenewal.ps1",
+        iis.get_acme_renewal,
+        ("Folder", "TaskName"),
+    ),
     "409559e69bc19a0f91f18fe75718b7384b437352c47da9f4e4a039e22f7c6d07": Script(
         "roles/wsl_host/files/Get-WslGuest.ps1",
         wsl.get_wsl_guest,

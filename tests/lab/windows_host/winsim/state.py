@@ -87,6 +87,8 @@ class State:
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     # product code of Windows Installer, in upper case -> name
     products: dict[str, str] = field(default_factory=dict)
+    # key below HKLM, in lower case -> name of a value -> [type, data]
+    registry: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     # Windows features that are installed with the next boot
     features_pending: list[str] = field(default_factory=list)
     # "server-2022" or "windows-11": machine.py says what each is
@@ -116,13 +118,15 @@ class Store:
         self.root = root
         self._lock = threading.RLock()
         # What a boot loses. Passwords of the accounts; the time of the boot (FILETIME); Task Scheduler; the
-        # distributions that a client holds, and when each was used last; how the machine goes down.
+        # distributions that a client holds, and when each was used last; how the machine goes down; the URL prefixes
+        # that programs have registered with http.sys, each with what answers there (path -> text, or None).
         self.accounts: dict[str, str] = {}
         self.booted = 0
         self.scheduler: Scheduler | None = None
         self.held: set[str] = set()
         self.used: dict[str, float] = {}
         self.restart: Callable[[float], None] | None = None
+        self.url_listeners: dict[str, Callable[[str], str | None]] = {}
         (root / "drives" / "c").mkdir(parents=True, exist_ok=True)
 
     def read(self) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..state import Binding, Site, State
 from .errors import HttpSysError
@@ -32,6 +33,15 @@ def bindings(state: State, port: int, protocol: str) -> list[tuple[str, Site, Bi
         for binding in site.bindings
         if binding.port == port and binding.protocol == protocol
     ]
+
+
+def listener(
+    listeners: dict[str, Callable[[str], str | None]], port: int, protocol: str, target: str
+) -> Callable[[str], str | None] | None:
+    """What a program has registered for a strong wildcard ("http://+:80/path/"): it goes before every host name."""
+    path = target.partition("?")[0]
+    fit = [p for p in listeners if f"{protocol}://+:{port}{path}".startswith(p)]
+    return listeners.get(max(fit, key=len)) if fit else None
 
 
 def check_request(target: str, host: str, head_bytes: int) -> None:

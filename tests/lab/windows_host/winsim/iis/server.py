@@ -74,7 +74,8 @@ async def listening(
         )
 
         def http() -> asyncio.Protocol:
-            return protocol() if httpsys.bindings(store.read(), 80, "http") else _ClosedPort()
+            registered = httpsys.bindings(store.read(), 80, "http") or store.url_listeners
+            return protocol() if registered else _ClosedPort()
 
         plain = await loop.create_server(http, address, http_port)
         try:
@@ -109,6 +110,8 @@ class _Gateway:
             exchange = self._admit(request)
         except HttpSysError as error:
             return await replies.send_httpsys(request, error)
+        if isinstance(exchange, web.Response):
+            return exchange
         try:
             with self._workers.serving(exchange.state, exchange.site) as work:
                 exchange.worker = work.remarks
@@ -123,14 +126,17 @@ class _Gateway:
         finally:
             requestlog.write(exchange)
 
-    def _admit(self, request: web.BaseRequest) -> Exchange:
-        """http.sys: the request is well-formed, and a running site wants it."""
+    def _admit(self, request: web.BaseRequest) -> Exchange | web.Response:
+        """http.sys: the request is well-formed, and a program other than IIS answers it, or a running site wants it."""
         secure = request.transport is not None and request.transport.get_extra_info("ssl_object") is not None
         port = 443 if secure else 80
         target, named_host = split_target(request.raw_path)
         host = named_host or request.headers.get("Host", "")
         head = len(request.raw_path) + sum(len(k) + len(v) + 4 for k, v in request.raw_headers)
         httpsys.check_request(target, host, head)
+        if answer := httpsys.listener(self._store.url_listeners, port, "https" if secure else "http", target):
+            text = answer(target.partition("?")[0])
+            return web.Response(status=404 if text is None else 200, text=text or "")
         state = self._store.read()
         name, site = httpsys.select(state, port, "https" if secure else "http", host)
         path, query = cooked(target)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..state import Store
 from . import (
+    archives,
     certificates,
     facts,
     features,
@@ -16,6 +17,8 @@ from . import (
     iis_sites,
     packages,
     powershell,
+    programs,
+    registry,
     services,
     tasks,
 )
@@ -28,12 +31,15 @@ _MODULES: dict[str, Module] = {
     **features.MODULES,
     **files.MODULES,
     **certificates.MODULES,
+    **archives.MODULES,
     **firewall.MODULES,
     **services.MODULES,
     **iis_pools.MODULES,
     **iis_sites.MODULES,
     **packages.MODULES,
     **powershell.MODULES,
+    **programs.MODULES,
+    **registry.MODULES,
     **tasks.MODULES,
 }
 
