@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.driver import adapters
+from tests.lab.gpu.cards import load as load_cards
 from tests.lab.windows_host.winsim import power
 from tests.lab.windows_host.winsim.modules import run_module
 from tests.lab.windows_host.winsim.scheduler import Scheduler, run_task
@@ -18,6 +21,8 @@ from .story import WSLCONFIG, Story, wslconfig
 GUEST, WATCH = r"\ComfyStack\Guest", r"\ComfyStack\Watch"
 JOURNAL = r"C:\Program Files\ComfyStack\watch.log"
 INI = REPOSITORY / "roles/wsl_host/files/Set-IniValue.ps1"
+RESTART = INI.with_name("Restart-Wsl.ps1")
+DISPLAY = INI.with_name("Get-DisplayDriver.ps1")
 
 
 @pytest.fixture
@@ -127,6 +132,48 @@ class TestWhatIsTheOwners:
         assert {task["username"] for task in tasks.values()} == {USER}
         assert tasks[GUEST]["settings"]["execution_time_limit"] == "PT0S"
         assert PASSWORD not in str(tasks)
+
+
+def restart_wsl(store: Store, task: str = "Guest", **more: Any) -> dict[str, Any]:
+    arguments = {
+        "script": RESTART.read_text(),
+        "error_action": "stop",
+        "parameters": {"TaskPath": "\\ComfyStack\\", "TaskName": task},
+    }
+    return run_module(store, USER, "ansible.windows.win_powershell", {**arguments, **more})
+
+
+class TestAFreshStartOfWsl:
+    def test_ends_the_guest_and_the_boot_task_starts_it_elsewhere(self, later: Store) -> None:
+        later.scheduler = scheduler = Scheduler(later)
+        scheduler.begin()
+        scheduler.tick()
+        before = address(later.read())
+        assert GUEST in scheduler.running
+        assert restart_wsl(later, _ansible_check_mode=True)["changed"] is True
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Running"
+        assert restart_wsl(later)["changed"] is True
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Stopped"
+        scheduler.tick()
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Running"
+        assert address(later.read()) != before
+
+    @pytest.mark.parametrize("check", [True, False])
+    def test_is_refused_where_nobody_would_start_the_guest(self, later: Store, check: bool) -> None:
+        before = later.read()
+        refused = restart_wsl(later, task="Nobody", _ansible_check_mode=check)
+        assert refused["error"][0]["output"] == r"no scheduled task \ComfyStack\Nobody"
+        assert later.read() == before
+
+
+def test_windows_names_the_driver_of_each_nvidia_card_in_nvidias_own_form(store: Store) -> None:
+    (store.root / "adapters.json").write_text(json.dumps(adapters(load_cards())))
+    arguments = {"script": DISPLAY.read_text(), "error_action": "stop"}
+    shown = run_module(store, USER, "ansible.windows.win_powershell", arguments)["result"]["adapters"]
+    assert shown == [
+        {"name": name, "version": "580.97", "store": "nv_dispi.inf_amd64_3f0c2b9e7d51a864", "error": 0}
+        for name in ("NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3090")
+    ]
 
 
 def set_ini(store: Store, settings: list[dict[str, str]], **more: Any) -> dict[str, Any]:
