@@ -43,6 +43,9 @@ def inventory(name: str) -> dict[str, Any]:
             "ansible_winrm_ca_trust_path": str(build / "ca.pem"),
         },
     }
+    if lab.get("windows") == "windows-11":
+        # It comes from the shelf: the guest is made first.
+        hosts["windows-host"]["wsl_host_mode"] = "provision"
     standing = {part: facts for part, facts in hosts.items() if part in lab["parts"]}
     shared = {
         "site_name": name,

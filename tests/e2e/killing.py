@@ -47,7 +47,8 @@ def _tasks(folder: Path, file: str) -> list[str]:
         found = []
         for task in tasks:
             (more,) = [task[key] for key in _FILES if key in task] or [None]
-            if more == "preflight.yml":
+            # A guest that exists is not made.
+            if more in ("preflight.yml", "provision.yml"):
                 continue
             if more:
                 found += _tasks(folder, str(more))

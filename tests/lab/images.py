@@ -44,8 +44,18 @@ def archive(*trees: tuple[Path, str]) -> io.BytesIO:
     return buffer
 
 
-def build(client: docker.DockerClient, names: Names, part: str, base: str, *extra: tuple[Path, str]) -> str:
-    """Image id of one part, built where its contents changed. `extra` adds folders to the build context."""
+def build(
+    client: docker.DockerClient,
+    names: Names,
+    part: str,
+    base: str,
+    *extra: tuple[Path, str],
+    plain: bool = False,
+) -> str:
+    """Image id of one part, built where its contents changed. `extra` adds folders to the build context.
+
+    `plain` is for the GPU host: a guest as it comes out of an import.
+    """
     say(f"image of {part}")
     tag = names.image(part)
     try:
@@ -53,7 +63,7 @@ def build(client: docker.DockerClient, names: Names, part: str, base: str, *extr
             fileobj=archive((HERE / PARTS[part], "."), *extra),
             custom_context=True,
             tag=tag,
-            buildargs={"BASE": base},
+            buildargs={"BASE": base, **({"PLAIN": "1"} if plain else {})},
             labels=names.labels,
             rm=True,
             forcerm=True,

@@ -45,6 +45,7 @@ class Machine:
     secrets: tuple[Secret, ...] = ()
     systemd: bool = False
     names: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 # systemd and a Docker Engine of its own inside a container, in the engine's own words. `--privileged` would ask for
@@ -97,6 +98,7 @@ def _create(client: docker.DockerClient, names: Names, machine: Machine) -> Cont
         name=names.container(machine.part),
         hostname=machine.part,
         labels=names.labels,
+        environment=machine.environment,
         ports=list(machine.ports),
         host_config=host_config,
         networking_config=network,

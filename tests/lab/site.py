@@ -29,7 +29,29 @@ BOOT_SECONDS = 90
 NEEDED_BYTES = 6 * 1024**3
 
 
-def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
+# What LAB_WINDOWS may name -> what the simulator is told. A Server that has had its guest for long, or a Windows 11
+# from the shelf, without WSL.
+WINDOWS: dict[str, dict[str, str]] = {
+    "server-2022": {},
+    "windows-11": {"WINSIM_FLAVOUR": "windows-11", "WINSIM_EMPTY": "1"},
+}
+
+
+def _windows(names: Names) -> str:
+    """The Windows of this lab: what it was raised with, or else what LAB_WINDOWS names. Raises LabError."""
+    record = names.build / "lab.json"
+    raised = json.loads(record.read_text()).get("windows") if record.exists() else None
+    wanted = os.environ.get("LAB_WINDOWS") or raised or "server-2022"
+    if wanted not in WINDOWS or (raised and wanted != raised):
+        raise LabError(
+            found=f"LAB_WINDOWS={wanted}" + (f", and a lab with {raised}" if raised else ""),
+            expected=raised or " or ".join(WINDOWS),
+            next_step="`make lab-down`, then raise it anew" if raised else "correct it",
+        )
+    return wanted
+
+
+def _machine(names: Names, part: str, port: dict[str, int], windows: str = "server-2022") -> Machine:
     build = names.build
     image = names.image(part)
     if part == "mirror":
@@ -52,10 +74,7 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
             ports={22: port["ssh"]},
             # A volume, because overlay2 cannot stand on the container's own overlay.
             volumes={"gpu-host-docker": "/var/lib/docker", "wsl-vm": "/mnt/wsl-vm"},
-            secrets=(
-                Secret(build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
-                Secret(build / "ssh" / "siteadmin.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
-            ),
+            secrets=_guest_files(names, windows),
             systemd=True,
         )
     return Machine(
@@ -70,6 +89,19 @@ def _machine(names: Names, part: str, port: dict[str, int]) -> Machine:
         ),
         # Where the authority looks for the public names.
         names=(PUBLIC_NAME, *FORGE_NAMES),
+        environment=WINDOWS[windows],
+    )
+
+
+def _guest_files(names: Names, windows: str) -> tuple[Secret, ...]:
+    if "WINSIM_EMPTY" in WINDOWS[windows]:
+        # There is no guest before Windows has made and started one.
+        off = names.build / "power-off"
+        off.write_text("0 down\n")
+        return (Secret(off, "/mnt/wsl-vm/power", mode=0o644),)
+    return (
+        Secret(names.build / "ssh" / "host", "/etc/ssh/ssh_host_ed25519_key"),
+        Secret(names.build / "ssh" / "siteadmin.pub", "/home/siteadmin/.ssh/authorized_keys", owner=1000),
     )
 
 
@@ -157,12 +189,22 @@ def up(names: Names, only: set[str]) -> None:
     inventory = card_file()
     _enough_room()
     client = engine.ensure()
+    windows = _windows(names)
+    from_the_shelf = "WINSIM_EMPTY" in WINDOWS[windows]
     port = _ports(client, names)
     credentials.ensure(names.build, names.lab)
-    record = {"name": names.lab, "domain": DOMAIN, "address": ports.ADDRESS, "ports": port, "parts": parts}
+    record = {
+        "name": names.lab,
+        "domain": DOMAIN,
+        "address": ports.ADDRESS,
+        "ports": port,
+        "parts": parts,
+        "windows": windows,
+    }
     (names.build / "lab.json").write_text(json.dumps(record, indent=1) + "\n")
     known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
-    (names.build / "ssh" / "known_hosts").write_text(known)
+    if not from_the_shelf:
+        (names.build / "ssh" / "known_hosts").write_text(known)
 
     stores.write_installers(names.build)
     base = base_image.ensure(client)
@@ -172,7 +214,7 @@ def up(names: Names, only: set[str]) -> None:
             if part == "gpu-host":
                 guest.lay_guest(inventory, Path(room))
                 extra = ((Path(room), "guest"),)
-            images.build(client, names, part, base, *extra)
+            images.build(client, names, part, base, *extra, plain=from_the_shelf and part == "gpu-host")
     if not client.networks.list(names=[f"^{names.network}$"]):
         options = {"com.docker.network.driver.mtu": str(_uplink_mtu())}
         client.networks.create(names.network, driver="bridge", labels=names.labels, options=options)
@@ -180,11 +222,11 @@ def up(names: Names, only: set[str]) -> None:
     for purpose in ("gpu-host-docker", "windows-host-state", "wsl-vm"):
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
-    standing = {part: stand(client, names, _machine(names, part, port)) for part in parts}
+    standing = {part: stand(client, names, _machine(names, part, port, windows)) for part in parts}
     ready: dict[str, Callable[[], bool]] = {
         "registry": lambda: _listens(port["registry"]),
         "acme": lambda: authority.answers(standing["acme"]),
-        "gpu-host": lambda: _ssh_answers(standing["gpu-host"], port["ssh"]),
+        "gpu-host": lambda: from_the_shelf or _ssh_answers(standing["gpu-host"], port["ssh"]),
         "windows-host": lambda: _listens(port["winrm"]),
     }
     for part in [part for part in ready if part in standing]:

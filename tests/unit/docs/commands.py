@@ -20,6 +20,7 @@ SETTINGS = {
     *re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE),
     *(f"LAB_{service.upper()}_PORT" for service in ports.PREFERRED),
     "LAB_CARDS",
+    "LAB_WINDOWS",
     # Ansible's own.
     "ANSIBLE_VAULT_PASSWORD_FILE",
 }
@@ -143,7 +144,8 @@ def _of_make(arguments: list[str]) -> list[str]:
 
 def _of_ansible(arguments: list[str]) -> list[str]:
     """One module on a group, asked in the way that the preflight asks it."""
-    preflight = (ROOT / "ansible" / "preflight.yml").read_text()
+    files = ("preflight.yml", "preflight/docker_host.yml")
+    preflight = "".join((ROOT / "ansible" / name).read_text() for name in files)
     group, module = arguments[arguments.index("-i") + 2], arguments[arguments.index("-m") + 1]
     found = [] if f"hosts: {group}\n" in preflight else [f"the preflight asks no hosts {group}"]
     return found + ([] if f": {module}\n" in preflight else [f"the preflight asks with no module {module}"])

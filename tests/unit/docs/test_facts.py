@@ -34,6 +34,7 @@ SPEAKERS = (
     "iis/powershell/*.ps1",
     "inventories/lab/*.py",
     "roles/*/tasks/**/*.yml",
+    "roles/*/files/*.ps1",
     "tests/infra/*.py",
     "tests/lab/*.py",
     "tests/lab/gpu/*.py",

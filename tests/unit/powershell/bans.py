@@ -39,6 +39,7 @@ READING_COMMANDS = frozenset(
         "invoke-wsl",
         "new-object",
         "new-timespan",
+        "nvidia-smi.exe",
         "set-strictmode",
     }
 )
@@ -85,7 +86,7 @@ def _matching(pattern: str, kinds: tuple[str, ...] = ()) -> Finder:
 
 def _short_names(root: Node) -> Iterator[Node]:
     for name, command in tree.commands(root):
-        whole = re.fullmatch(r"[A-Z][A-Za-z]+-[A-Z][A-Za-z]+|[A-Za-z0-9]+\.exe", name)
+        whole = re.fullmatch(r"[A-Z][A-Za-z]+-[A-Z][A-Za-z]+|[A-Za-z0-9-]+\.exe", name)
         if not whole and tree.child(command, "command_invokation_operator") is None:
             yield command
 
@@ -93,7 +94,7 @@ def _short_names(root: Node) -> Iterator[Node]:
 def _made_of_text(root: Node) -> Iterator[Node]:
     for name, command in tree.commands(root):
         called = tree.child(command, "command_invokation_operator")
-        if called is not None and not re.fullmatch(r"[A-Za-z0-9]+\.exe", name):
+        if called is not None and not re.fullmatch(r"[A-Za-z0-9-]+\.exe", name):
             yield command
         words = [word.lower() for word in tree.words(command)]
         if name.lower() in {"cmd.exe", "wscript.exe", "cscript.exe"}:

@@ -266,8 +266,8 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def new_windows(folder: Path) -> Windows:
-    """A machine without a past; start it with `running()`."""
+def new_windows(folder: Path, **past: Any) -> Windows:
+    """A machine without a past but the given one; start it with `running()`."""
     authority = new_authority()
     config = folder / "config"
     config.mkdir(parents=True)
@@ -277,6 +277,6 @@ def new_windows(folder: Path) -> Windows:
     (config / "users").write_text(f"{USER}:{PASSWORD}\n")
     (folder / "ca.pem").write_bytes(authority.pem())
     windows = Windows(folder, authority)
-    prepare(windows.memory(), guest="localhost", owner=USER)
+    prepare(windows.memory(), guest="localhost", owner=USER, **past)
     windows.issue_site_certificate(SITE, FORGE)
     return windows

@@ -16,6 +16,7 @@ def test_the_machine_goes_down_and_comes_back(tmp_path: Path) -> None:
     features = {"name": ["VirtualMachinePlatform", "Microsoft-Windows-Subsystem-Linux"]}
     with machine.memory().edit() as state:
         state.flavour = "windows-11"
+        state.features.clear()
         state.services["manual"] = {"display_name": "m", "state": "started", "start_mode": "manual"}
     tasks = [
         {"name": "Features", "ansible.windows.win_optional_feature": features, "register": "asked"},

@@ -2,7 +2,8 @@
 
 Control plane: WinRM over HTTPS. Data plane: IIS and ARR, serving what the control plane was told.
 WINSIM_GUEST names the container that plays the WSL guest, where that is not "gpu-host"; WINSIM_FLAVOUR is
-"server-2022" (default) or "windows-11". Each start is a boot of the machine.
+"server-2022" (default) or "windows-11"; with WINSIM_EMPTY=1 it comes from the shelf, without WSL. Each start is a boot
+of the machine.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def main() -> int:
                 guest=os.environ.get("WINSIM_GUEST", "gpu-host"),
                 flavour=os.environ.get("WINSIM_FLAVOUR", "server-2022"),
                 owner=next(iter(store.accounts)),
+                empty=os.environ.get("WINSIM_EMPTY") == "1",
             )
         except ValueError as error:
             print(f"winsim: {error}", file=sys.stderr)

@@ -31,6 +31,14 @@ class _Command:
     user: str
     stdin: list[bytes] = field(default_factory=list)
     outcome: Outcome | None = None
+    done: threading.Event | None = None
+
+    def run(self, store: Store) -> None:
+        try:
+            self.outcome = run_command(store, self.user, self.line, b"".join(self.stdin))
+        finally:
+            if self.done:
+                self.done.set()
 
 
 class WinRmServer(ThreadingHTTPServer):
@@ -112,6 +120,21 @@ class _Connection(BaseHTTPRequestHandler):
         self._user = str(self._context.client_principal).rpartition("\\")[2]
         return True
 
+    def _receive(self, request: wsman.Request, command: _Command) -> None:
+        """What the command said; a client that has waited for long is told to ask again, as Windows tells it."""
+        with self.server.lock:
+            begun, command.done = command.done, command.done or threading.Event()
+        if begun is None:
+            threading.Thread(target=command.run, args=(self.server.store,), daemon=True).start()
+        if not command.done.wait(_RECEIVE_SECONDS):
+            words = "The WS-Management service cannot complete the operation within the time specified."
+            self._answer(500, wsman.fault(words, request.message_id, _TIMED_OUT))
+            return
+        done = command.outcome or Outcome(
+            1, stderr=b"the model of this command broke; see the simulator's log"
+        )
+        self._answer(200, wsman.output(request, done.exit_code, done.stdout, done.stderr))
+
     def _serve(self, request: wsman.Request) -> None:
         server = self.server
         if request.verb == "Create":
@@ -150,18 +173,18 @@ class _Connection(BaseHTTPRequestHandler):
             command.stdin.append(request.stdin)
             self._answer(200, wsman.acknowledged(request))
         elif request.verb == "Receive":
-            if command.outcome is None:
-                command.outcome = run_command(
-                    server.store, command.user, command.line, b"".join(command.stdin)
-                )
-            done = command.outcome
-            self._answer(200, wsman.output(request, done.exit_code, done.stdout, done.stderr))
+            self._receive(request, command)
         elif request.verb == "Signal":
             with server.lock:
                 server.commands.pop(request.command_id or "", None)
             self._answer(200, wsman.acknowledged(request))
         else:
             self._answer(500, wsman.fault(f"action {request.action!r} is not modelled", request.message_id))
+
+
+_RECEIVE_SECONDS = 15.0
+# ERROR_WSMAN_OPERATION_TIMEDOUT: nothing to be read yet, ask again.
+_TIMED_OUT = 2150858793
 
 
 def read_users(users: Path) -> dict[str, str]:

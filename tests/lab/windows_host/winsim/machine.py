@@ -30,7 +30,13 @@ REWRITE_DLL = r"C:\Windows\System32\inetsrv\rewrite.dll"
 ARR_DLL = r"C:\Program Files\IIS\Application Request Routing\requestRouter.dll"
 
 
-# The stand-ins of their installers, by the names of Microsoft's files. Real setups refuse to run without IIS.
+# WSL's own package, which replaces what Windows brings along; its version stands in it.
+WSL_EXE = r"C:\Program Files\WSL\wsl.exe"
+WSL_FEATURES = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
+# The beginning of a root file system that can be imported: the container is all that the archive would hold.
+ROOT_FS = b"stand-in root file system\n"
+
+# The stand-ins of what Windows is given. Real setups of the two modules refuse to run without IIS.
 INSTALLERS = {
     "rewrite_amd64_en-US.msi": installers.package(
         "URL Rewrite 2.1",
@@ -44,6 +50,8 @@ INSTALLERS = {
         needs="Web-Server",
         product_id="{279B4CB0-A213-4F94-B224-19D6F5C59942}",
     ),
+    "wsl.msi": installers.package("Windows Subsystem for Linux", {WSL_EXE: "2.6.1.0"}),
+    "rootfs.tar": ROOT_FS + b"what it holds is the image of gpu-host\n",
 }
 
 
@@ -56,11 +64,17 @@ def install_modules(store: Store) -> None:
 
 
 def prepare(
-    store: Store, guest: str = "gpu-host", flavour: str = "server-2022", owner: str = "ansible"
+    store: Store,
+    guest: str = "gpu-host",
+    flavour: str = "server-2022",
+    owner: str = "ansible",
+    *,
+    empty: bool = False,
 ) -> None:
     """Give a machine without a past its first state; leave any other as it is. Raises ValueError.
 
-    `guest` is the DNS name of the container that plays the WSL guest; the distribution belongs to the account `owner`.
+    `guest` is the DNS name of the container that plays the WSL guest. The distribution belongs to the account `owner`,
+    who has had it for a while; on an `empty` machine there is neither WSL nor a distribution.
     """
     if (store.root / "state.json").exists():
         return
@@ -70,6 +84,13 @@ def prepare(
         raise ValueError(f"no such Windows: {flavour!r}; there are {', '.join(FLAVOURS)}")
     with store.edit() as state:
         state.flavour = flavour
+        state.guest = guest
+        state.services["iphlpsvc"] = {"display_name": "IP Helper", "state": "started", "start_mode": "auto"}
+        if empty:
+            return
+        store.path(WSL_EXE).parent.mkdir(parents=True, exist_ok=True)
+        store.path(WSL_EXE).write_text("2.6.1.0")
+        state.features.update(dict.fromkeys(WSL_FEATURES, True))
         state.wsl_starts = 1
         state.wsl_distributions["Ubuntu"] = {
             "state": "Running",
@@ -77,4 +98,3 @@ def prepare(
             "address": "172.29.2.2",
             "owner": owner,
         }
-        state.services["iphlpsvc"] = {"display_name": "IP Helper", "state": "started", "start_mode": "auto"}

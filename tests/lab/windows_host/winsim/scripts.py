@@ -15,6 +15,7 @@ from typing import Any
 
 from . import iis_script_models as iis
 from . import script_models as models
+from . import wsl_provision_models as making
 from . import wsl_script_models as wsl
 from .environment import expand
 from .scheduler import Launch, Ran, program
@@ -88,6 +89,21 @@ SCRIPTS: dict[str, Script] = {
         "roles/wsl_host/files/Restart-Wsl.ps1",
         wsl.restart_wsl,
         ("TaskPath", "TaskName"),
+    ),
+    "514a60409cd942231bb2d6b62ff72f4f23918c1bbd03e6c8da9b3a66044b084a": Script(
+        "roles/wsl_host/files/Get-WslPlatform.ps1",
+        making.get_wsl_platform,
+        (),
+    ),
+    "5e873a666ac675cea433b003b462595cfd05e654241be74ce403bd87de262e6f": Script(
+        "roles/wsl_host/files/Import-WslGuest.ps1",
+        making.import_wsl_guest,
+        ("Distribution", "Folder", "RootFs"),
+    ),
+    "14e589b936267a71fe5d494e538a0ac6f7695af6cc2e3d60f7107711e1cce0e5": Script(
+        "roles/wsl_host/files/Initialize-WslGuest.ps1",
+        making.initialize_wsl_guest,
+        ("Distribution", "Script", "User", "Key"),
     ),
     "8bfcaaeae89d254e23f67d9c2e7944e39cceb079777d70be00cb84b1fe91ea8d": Script(
         "roles/wsl_host/files/Set-IniValue.ps1",

@@ -93,6 +93,10 @@ class State:
     features_pending: list[str] = field(default_factory=list)
     # "server-2022" or "windows-11": machine.py says what each is
     flavour: str = "server-2022"
+    # Container that plays the guest; whether the firmware lets it run; the cards, with "name" and "driver_model"
+    guest: str = "gpu-host"
+    virtualization: bool = True
+    cards: list[dict[str, str]] = field(default_factory=list)
     # How often the machine has started, and how often a guest of WSL has
     boots: int = 0
     wsl_starts: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import vm
 from .environment import profile
+from .machine import ROOT_FS, WSL_EXE
 from .scheduler import Launch, Ran, program
 from .state import State, Store
 
@@ -41,6 +42,35 @@ def find(state: State, user: str, name: str) -> tuple[str, dict[str, Any]]:
     raise WslError(
         "There is no distribution with the supplied name.\nError code: Wsl/Service/WSL_E_DISTRO_NOT_FOUND"
     )
+
+
+def require(store: Store, state: State) -> None:
+    """wsl.exe of WSL's package, on a Windows that can run it. Raises WslError."""
+    if not store.path(WSL_EXE).is_file():
+        raise WslError(
+            "The Windows Subsystem for Linux is not installed. You can install by running 'wsl.exe --install'."
+        )
+    if not state.features.get("VirtualMachinePlatform"):
+        raise WslError(
+            'WSL2 is not supported with your current machine configuration. Please enable the "Virtual Machine '
+            'Platform" optional component.\nError code: Wsl/Service/CreateInstance/HCS/HCS_E_SERVICE_NOT_AVAILABLE'
+        )
+
+
+def import_distribution(store: Store, state: State, user: str, name: str, folder: str, file: str) -> None:
+    """`wsl --import NAME FOLDER FILE --version 2`. Raises WslError."""
+    require(store, state)
+    if user == "SYSTEM":
+        raise WslError("Running WSL as local system is not supported.")
+    source = store.path(file)
+    if not source.is_file() or not source.read_bytes().startswith(ROOT_FS):
+        raise WslError(
+            "Importing the distribution failed.\nError code: Wsl/Service/RegisterDistro/WSL_E_IMPORT_FAILED"
+        )
+    disk = store.path(folder)
+    disk.mkdir(parents=True, exist_ok=True)
+    (disk / "ext4.vhdx").write_bytes(b"stand-in for the disk of a distribution\n")
+    state.wsl_distributions[name] = {"state": "Stopped", "guest": state.guest, "address": "", "owner": user}
 
 
 def own(state: State, user: str) -> dict[str, dict[str, Any]]:

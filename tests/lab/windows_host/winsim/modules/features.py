@@ -1,4 +1,4 @@
-"""win_feature: the Windows features of the IIS family, with the parents each one brings along."""
+"""win_feature of Windows Server and win_optional_feature (DISM): IIS with the parents of each feature, and WSL."""
 
 from __future__ import annotations
 
@@ -27,8 +27,30 @@ _FEATURES: dict[str, tuple[str, str | None]] = {
     "Web-Mgmt-Console": ("IIS Management Console", "Web-Mgmt-Tools"),
     "Web-Scripting-Tools": ("IIS Management Scripts and Tools", "Web-Mgmt-Tools"),
 }
-# win_optional_feature's, each of which asks for a reboot.
-_OPTIONAL = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
+# DISM's, which ask for a reboot and are there after it.
+_AFTER_A_BOOT = ("Microsoft-Windows-Subsystem-Linux", "VirtualMachinePlatform")
+# DISM's names of the same parts of IIS, which Windows 11 has alone. The machine remembers each part by its other name.
+_DISM = {
+    "IIS-WebServerRole": "Web-Server",
+    "IIS-WebServer": "Web-WebServer",
+    "IIS-CommonHttpFeatures": "Web-Common-Http",
+    "IIS-DefaultDocument": "Web-Default-Doc",
+    "IIS-DirectoryBrowsing": "Web-Dir-Browsing",
+    "IIS-HttpErrors": "Web-Http-Errors",
+    "IIS-StaticContent": "Web-Static-Content",
+    "IIS-HttpRedirect": "Web-Http-Redirect",
+    "IIS-HealthAndDiagnostics": "Web-Health",
+    "IIS-HttpLogging": "Web-Http-Logging",
+    "IIS-Performance": "Web-Performance",
+    "IIS-HttpCompressionStatic": "Web-Stat-Compression",
+    "IIS-Security": "Web-Security",
+    "IIS-RequestFiltering": "Web-Filtering",
+    "IIS-ApplicationDevelopment": "Web-App-Dev",
+    "IIS-WebSockets": "Web-WebSockets",
+    "IIS-WebServerManagementTools": "Web-Mgmt-Tools",
+    "IIS-ManagementConsole": "Web-Mgmt-Console",
+    "IIS-ManagementScriptingTools": "Web-Scripting-Tools",
+}
 # What "install Web-Server" selects by itself.
 _DEFAULTS = (
     "Web-Default-Doc",
@@ -120,17 +142,33 @@ def complete(state: State) -> None:
 
 
 def win_optional_feature(machine: Machine, params: Params) -> Result:
-    """The features of DISM, which server and client share; those of WSL take effect with the next boot."""
-    new = []
-    for name in params["name"]:
-        known = next((feature for feature in _OPTIONAL if feature.lower() == str(name).lower()), None)
-        if known is None:
-            raise NotModelled(f"the optional feature {name!r}")
-        if not machine.state.features.get(known) and known not in machine.state.features_pending:
-            new.append(known)
-    machine.state.features_pending.extend(new)
-    waiting = [name for name in params["name"] if name in machine.state.features_pending]
-    return {"changed": bool(new), "reboot_required": bool(waiting)}
+    """DISM's features. As the real module, it reports a reboot only in the run that asked for the feature."""
+    state = machine.state
+    known = {name.lower(): name for name in (*_AFTER_A_BOOT, *_DISM)}
+    asked = [known.get(str(name).lower(), "") for name in params["name"]]
+    if "" in asked:
+        raise NotModelled(f"the optional feature {params['name'][asked.index('')]!r}")
+    new = [
+        name for name in asked if not (name in state.features_pending or state.features.get(_memory(name)))
+    ]
+    for name in new:
+        if name in _AFTER_A_BOOT:
+            state.features_pending.append(name)
+            continue
+        chain = _with_parents(_DISM[name])
+        if not params["include_parent"] and not all(state.features.get(parent) for parent in chain[:-1]):
+            raise ModuleFailure(
+                "One or several parent features are disabled so current feature can not be enabled."
+            )
+        fresh = not state.features.get("Web-Server")
+        state.features.update(dict.fromkeys(chain, True))
+        if fresh:
+            _first_iis(machine)
+    return {"changed": bool(new), "reboot_required": any(name in _AFTER_A_BOOT for name in new)}
+
+
+def _memory(name: str) -> str:
+    return _DISM.get(name, name)
 
 
 def require(machine: Machine, feature: str, what: str) -> None:
