@@ -176,20 +176,25 @@ def test_people_get_a_page_while_comfyui_is_down_and_programs_get_json(
         lab.guest("browser-comfyui-started", STARTED)
 
 
-def test_without_a_token_the_browser_gets_no_page_and_no_websocket(browser: Browser) -> None:
-    context = browser.new_context()
+def test_a_person_signs_in_works_with_the_page_and_signs_out(browser: Browser, lab: Lab) -> None:
+    context = browser.new_context(viewport=WIDTHS["wide"])
     page = context.new_page()
-    answer = page.goto(URL)
-    assert answer is not None
-    assert answer.status == 401
-    ended = page.evaluate(
-        """() => new Promise((tell) => {
-          const socket = new WebSocket(`wss://${location.host}/ws`);
-          socket.onopen = () => tell('open');
-          socket.onerror = () => tell('refused');
-        })"""
-    )
-    assert ended == "refused"
+    page.goto(URL)
+    assert page.url == f"{URL}login?next=%2F"
+    _fits(page, "sign-in")
+    page.get_by_label("Token").fill("0" * 64)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("This token is not valid.")
+    page.get_by_label("Token").fill(lab.secret("token"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#state")).to_have_text("open")
+    assert page.url == URL
+    assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
+    page.goto(f"{URL}login")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.goto(URL)
+    assert page.url == f"{URL}login?next=%2F"
     context.close()
 
 
