@@ -49,7 +49,7 @@ def speaks_tls_1_1(lab: Lab) -> bool:
             context.wrap_socket(raw, server_hostname=PUBLIC_NAME) as secured,
         ):
             return secured.version() == "TLSv1.1"
-    except ssl.SSLError:
+    except (ssl.SSLError, ConnectionError):
         return False
 
 

@@ -12,7 +12,7 @@ from .machine import Played, Windows, new_authority, play
 
 CONTENT = bytes(range(256)) * 3000  # several chunks of WinRM
 UNMODELLED: dict[str, dict[str, Any]] = {
-    "module": {"ansible.windows.win_command": {"_raw_params": "whoami"}},
+    "module": {"ansible.windows.win_shell": {"_raw_params": "whoami"}},
     "argument": {"ansible.windows.win_file": {"path": r"C:\x", "state": "directory", "owner": "me"}},
     "value": {"ansible.windows.win_file": {"path": r"C:\x", "state": "touch"}},
     "feature": {"ansible.windows.win_feature": {"name": "Web-Ftp-Server"}},
@@ -102,7 +102,7 @@ def test_a_file_arrives_byte_for_byte_and_only_once(talk: Talk, windows: Windows
 @pytest.mark.parametrize(
     "named",
     [
-        "does not model the module 'ansible.windows.win_command'",
+        "does not model the module 'ansible.windows.win_shell'",
         "Unsupported parameters for (ansible.windows.win_file) module: owner",
         "does not model win_file with state=touch",
         "does not model the Windows feature 'Web-Ftp-Server'",
