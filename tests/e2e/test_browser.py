@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 
 from tests.lab.names import PUBLIC_NAME
 
-from .browsing import WIDTHS, chromium
+from .browsing import WIDTHS, chromium, visit
 from .running import REPORTS, Done, bare_environment, run
 from .site import BIN, Lab
 
@@ -33,9 +33,16 @@ def browser(lab: Lab, deployed: Done) -> Iterator[Browser]:
 
 @pytest.fixture
 def signed_in(browser: Browser, lab: Lab) -> Iterator[BrowserContext]:
-    """A browser with a token."""
-    headers = {"Authorization": f"Bearer {lab.secret('token')}"}
-    context = browser.new_context(extra_http_headers=headers, viewport=WIDTHS["wide"])
+    """A browser whose user has typed a token."""
+    context = browser.new_context(viewport=WIDTHS["wide"])
+    page = context.new_page()
+    visit(page, URL)
+    assert page.url == f"{URL}login?next=%2F"
+    _fits(page, "sign-in")
+    page.get_by_label("Token").fill(lab.secret("token"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(URL)
+    page.close()
     yield context
     context.close()
 
@@ -64,16 +71,14 @@ def test_a_page_is_opened_over_plain_http_and_lives_over_tls(
     page = signed_in.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
     seen = handshakes(page)
-    answer = page.goto(f"http://{PUBLIC_NAME}/")
-    assert answer is not None
+    answer = visit(page, f"http://{PUBLIC_NAME}/")
     assert (page.url, answer.status) == (URL, 200)
     expect(page.locator("#state")).to_have_text("open")
     expect(page.locator("#queue")).to_have_text("0")
     # Browsers offer the compression that ARR cannot pass; the gateway takes the offer away.
-    assert "permessage-deflate" in seen[0]["sent"]["sec-websocket-extensions"]
-    assert "sec-websocket-extensions" not in seen[0]["answered"]
+    assert "permessage-deflate" in seen[-1]["sent"]["sec-websocket-extensions"]
+    assert "sec-websocket-extensions" not in seen[-1]["answered"]
     _edit_a_photo(lab, tmp_path)
     log = page.locator("#log")
     expect(log).to_contain_text('"queue_remaining": 1')
@@ -142,7 +147,9 @@ def test_comfyuis_own_page_keeps_its_websocket(
         socket.on("close", lambda _: ended.append(socket.url))
 
     page.on("websocket", opened)
-    page.goto(URL)
+    visit(page, URL)
+    # Of a load that was given up.
+    ended.clear()
     expect(page.locator("canvas#graph-canvas")).to_be_visible(timeout=60_000)
     expect(page).to_have_title(re.compile("ComfyUI$"))
     _edit_a_photo(lab, tmp_path)
@@ -164,13 +171,12 @@ def test_people_get_a_page_while_comfyui_is_down_and_programs_get_json(
     page = signed_in.new_page()
     lab.guest("browser-comfyui-stopped", "docker stop --time 1 comfyui-qwen")
     try:
-        answer = page.goto(URL)
-        assert answer is not None
+        answer = visit(page, URL)
         assert (answer.status, answer.headers["retry-after"]) == (502, "60")
         expect(page.locator("h1")).to_have_text("ComfyUI does not answer")
         _fits(page, "unavailable")
         # A script's request, as of ComfyUI's own page, says that it takes anything.
-        said = page.evaluate("fetch('/queue').then((answer) => answer.json())")
+        said = page.evaluate("fetch('/system_stats').then((answer) => answer.json())")
         assert said["error"]["type"] == "unavailable"
     finally:
         lab.guest("browser-comfyui-started", STARTED)
@@ -179,7 +185,7 @@ def test_people_get_a_page_while_comfyui_is_down_and_programs_get_json(
 def test_a_person_signs_in_works_with_the_page_and_signs_out(browser: Browser, lab: Lab) -> None:
     context = browser.new_context(viewport=WIDTHS["wide"])
     page = context.new_page()
-    page.goto(URL)
+    visit(page, URL)
     assert page.url == f"{URL}login?next=%2F"
     _fits(page, "sign-in")
     page.get_by_label("Token").fill("0" * 64)
@@ -190,17 +196,20 @@ def test_a_person_signs_in_works_with_the_page_and_signs_out(browser: Browser, l
     expect(page.locator("#state")).to_have_text("open")
     assert page.url == URL
     assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
-    page.goto(f"{URL}login")
+    visit(page, f"{URL}login")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Token")).to_be_visible()
-    page.goto(URL)
+    visit(page, URL)
     assert page.url == f"{URL}login?next=%2F"
     context.close()
 
 
-def test_the_page_of_another_site_opens_no_websocket(signed_in: BrowserContext) -> None:
-    page = signed_in.new_page()
-    page.goto("about:blank")
+def refused_socket(page: Page) -> str:
+    """What Chromium says of a WebSocket to the public name that the page opens."""
+    told: list[str] = []
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("Network.enable")
+    protocol.on("Network.webSocketFrameError", lambda event: told.append(event["errorMessage"]))
     ended = page.evaluate(
         """(address) => new Promise((tell) => {
           const socket = new WebSocket(address);
@@ -209,4 +218,23 @@ def test_the_page_of_another_site_opens_no_websocket(signed_in: BrowserContext) 
         })""",
         f"wss://{PUBLIC_NAME}/ws",
     )
-    assert ended == "refused"
+    return " ".join([ended, *told])
+
+
+def test_without_a_token_the_browser_is_asked_for_one_and_gets_no_websocket(browser: Browser) -> None:
+    # The sign-in page itself lets no script connect; another page might.
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    visit(page, URL)
+    expect(page.get_by_label("Token")).to_be_visible()
+    said = refused_socket(page)
+    # That is how Chromium tells a 401.
+    assert said.startswith("refused HTTP Authentication failed"), said
+    context.close()
+
+
+def test_the_page_of_another_site_opens_no_websocket(signed_in: BrowserContext) -> None:
+    page = signed_in.new_page()
+    page.goto("about:blank")
+    said = refused_socket(page)
+    assert re.match("refused.* 403", said), said
