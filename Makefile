@@ -9,6 +9,8 @@ LAB_NAME ?= lab
 PYTHON ?= python3
 # Not empty: `make deploy` shows what it would change, and changes nothing.
 CHECK ?=
+# Name of a backup of IIS: `make gateway-restore` says which there are.
+BACKUP ?=
 # A ComfyUI of your own: `make contract` asks it.
 URL ?=
 # Of `make bench`: one of tests/bench/topics, not all.
@@ -63,6 +65,10 @@ verify: tools ## Prove the deployment: card, health, ports, public URL, one edit
 .PHONY: driver-update
 driver-update: tools ## After an update of NVIDIA's driver or a change of the cards: everything on its card again
 	@$(BIN)/python ansible/deploy_lock.py 'build/$(SITE)' ansible-playbook -i $(INVENTORY) ansible/driver_update.yml $(if $(CHECK),--check --diff)
+
+.PHONY: gateway-restore
+gateway-restore: tools ## Put IIS back to the backup BACKUP=; without one, say which there are
+	ansible-playbook -i $(INVENTORY) ansible/gateway_restore.yml -e 'iis_gateway_restore_from=$(BACKUP)' $(if $(CHECK),--check --diff)
 
 .PHONY: test
 test: test-tools ## Everything that must hold: lint, unit, contract, molecule, a lab end to end

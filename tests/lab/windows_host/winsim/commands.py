@@ -37,9 +37,12 @@ _LOGON_SCREEN = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
+    """`dropped`: the connection is lost before the answer of a module, which has done its work."""
+
     exit_code: int
     stdout: bytes = b""
     stderr: bytes = b""
+    dropped: bool = False
 
 
 def _refused(message: str) -> Outcome:
@@ -93,6 +96,11 @@ def _run_module(store: Store, user: str, parameters: dict[str, Any]) -> Outcome:
     found = _MODULE_FILE.fullmatch(script)
     name = ".".join(found.groups()) if found else script
     result = run_module(store, user, name, arguments)
+    if name == store.read().drops_during:
+        with store.edit() as state:
+            state.drops_during = ""
+        log.error("the connection is dropped during %s", name)
+        return Outcome(1, dropped=True)
     log.info("%s: changed=%s failed=%s", name, result.get("changed"), result.get("failed"))
     return Outcome(1 if result.get("failed") else 0, json.dumps(result).encode())
 

@@ -133,6 +133,9 @@ class _Connection(BaseHTTPRequestHandler):
         done = command.outcome or Outcome(
             1, stderr=b"the model of this command broke; see the simulator's log"
         )
+        if done.dropped:
+            self.close_connection = True
+            return
         self._answer(200, wsman.output(request, done.exit_code, done.stdout, done.stderr))
 
     def _serve(self, request: wsman.Request) -> None:

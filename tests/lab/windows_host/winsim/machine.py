@@ -48,6 +48,8 @@ INSTALLERS = {
         "Application Request Routing 3.0",
         {ARR_DLL: "stand-in for ARR\n"},
         needs="Web-Server",
+        # As where a process holds a file of it.
+        code=installers.RESTART,
         product_id="{279B4CB0-A213-4F94-B224-19D6F5C59942}",
     ),
     "wsl.msi": installers.package("Windows Subsystem for Linux", {WSL_EXE: "2.6.1.0"}),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import iis_backup_models as backups
 from . import iis_script_models as iis
 from . import script_models as models
 from . import wsl_provision_models as making
@@ -64,6 +65,16 @@ SCRIPTS: dict[str, Script] = {
         "iis/powershell/Remove-SiteLogField.ps1",
         iis.remove_site_log_field,
         ("Sites", "Fields"),
+    ),
+    "86ef40f67aa313f8638260bd62f4dc254bbed43f8a697ad97cad764cc8206c5a": Script(
+        "iis/powershell/Backup-Gateway.ps1",
+        backups.backup_gateway,
+        ("SitesRoot", "Store"),
+    ),
+    "6ead9bd281c9fc5d3311c14c03350191075fb87a6f86c5ba1d01c79c19deb890": Script(
+        "iis/powershell/Restore-Gateway.ps1",
+        backups.restore_gateway,
+        ("Name", "SitesRoot", "Store", "Sites", "Others"),
     ),
     "f928a21985b1da9f1b9fe85c586e45e15d08ec232908c377110bacfd651b71a9": Script(
         "iis/powershell/Remove-Leftover.ps1",

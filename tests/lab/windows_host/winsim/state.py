@@ -85,6 +85,13 @@ class State:
     wsl_distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
     # service name -> {"display_name", "state": "started"|"stopped", "start_mode": "auto"|"manual"|…}
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # What a test does to the machine: files that a program holds open; programs that listen, each with "name", "pid",
+    # "port" and "address"; the module during which WinRM drops, once.
+    held_files: list[str] = field(default_factory=list)
+    listeners: list[dict[str, Any]] = field(default_factory=list)
+    drops_during: str = ""
+    # name -> what a backup of appcmd holds (iis_backup_models.configuration)
+    iis_backups: dict[str, dict[str, Any]] = field(default_factory=dict)
     # product code of Windows Installer, in upper case -> name
     products: dict[str, str] = field(default_factory=dict)
     # key below HKLM, in lower case -> name of a value -> [type, data]

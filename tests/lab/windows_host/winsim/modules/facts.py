@@ -1,4 +1,4 @@
-"""win_ping and the facts of ansible.windows.setup."""
+"""win_ping, the facts of ansible.windows.setup, and who listens."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ def win_ping(_machine: Machine, params: Params) -> Result:
     if params["data"] == "crash":
         raise NotModelled("win_ping with data=crash")
     return {"changed": False, "ping": params["data"]}
+
+
+def win_listen_ports_facts(machine: Machine, _params: Params) -> Result:
+    """What listens: http.sys for whatever IIS is bound to, as System, and other programs."""
+    started = machine.state.services.get("W3SVC", {}).get("state") == "started"
+    bound = (
+        {binding.port for site in machine.state.sites.values() for binding in site.bindings}
+        if started
+        else set()
+    )
+    listening = [{"name": "System", "pid": 4, "port": port, "address": "::"} for port in sorted(bound)]
+    listening += machine.state.listeners
+    found = [{**one, "protocol": "tcp", "stime": "", "user": None} for one in listening]
+    return {"changed": False, "ansible_facts": {"tcp_listen": found, "udp_listen": []}}
 
 
 def _date_time(_machine: Machine) -> dict[str, Any]:
@@ -116,6 +130,13 @@ MODULES = {
             "fact_path": Option(),
             # gather_facts hands these to every setup module; the Windows one ignores them.
             "filter": Option("raw"),
+        },
+    ),
+    "ansible.windows.win_listen_ports_facts": Module(
+        win_listen_ports_facts,
+        {
+            "date_uformat": Option(default="%c"),
+            "tcp_filter": Option("list", ["Listen"], modelled=(["Listen"],)),
         },
     ),
 }

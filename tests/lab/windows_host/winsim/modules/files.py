@@ -143,6 +143,10 @@ def _copy_single(machine: Machine, params: Params) -> Result:
         if not names_folder:
             raise ModuleFailure(f"Destination directory '{shown.parent}' does not exist")
         _make_folder(machine, windows_path(str(shown.parent)))
+    if str(shown).lower() in {held.lower() for held in machine.state.held_files}:
+        raise ModuleFailure(
+            f"The process cannot access the file '{shown}' because it is being used by another process."
+        )
     put(target, source.read_bytes())
     return {"changed": True}
 
