@@ -45,7 +45,7 @@ $sums = @(
 )
 $hash = [System.Security.Cryptography.SHA256]::Create()
 $digest = $hash.ComputeHash([System.Text.Encoding]::UTF8.GetBytes($sums -join "`n"))
-$mark = [System.BitConverter]::ToString($digest).Replace('-', '').Substring(0, 16).ToLowerInvariant()
+$mark = ([System.BitConverter]::ToString($digest) -replace '-', '').Substring(0, 16).ToLowerInvariant()
 
 $backups = Join-Path -Path $inetsrv -ChildPath 'backup'
 $held = @()

@@ -66,7 +66,7 @@ SCRIPTS: dict[str, Script] = {
         iis.remove_site_log_field,
         ("Sites", "Fields"),
     ),
-    "86ef40f67aa313f8638260bd62f4dc254bbed43f8a697ad97cad764cc8206c5a": Script(
+    "7f72c00d8e62f8f4fa2f9e18fac053c879aec015d141a41d5dbdd3b48f6d0b2d": Script(
         "iis/powershell/Backup-Gateway.ps1",
         backups.backup_gateway,
         ("SitesRoot", "Store"),
