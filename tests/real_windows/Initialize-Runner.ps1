@@ -1,20 +1,15 @@
 <#
 .SYNOPSIS
-    A throw-away Windows Server has what the roles expect of a host: WinRM over HTTPS with a certificate, an account for
-    Ansible, and a certificate for the public name.
+    A throw-away Windows Server has what Ansible expects of a host: WinRM over HTTPS with a certificate, and an account.
 .DESCRIPTION
-    For .github/workflows/real-windows.yml only, and never yet run. It makes an administrator and trusts a
-    certificate of its own: not for a machine that is kept.
+    For .github/workflows/real-windows.yml only, and never yet run. It makes an
+    administrator: not for a machine that is kept.
 #>
 [CmdletBinding()]
 param(
     [Parameter(Mandatory = $true)]
     [string]
-    $Folder,
-
-    [Parameter(Mandatory = $true)]
-    [string]
-    $PublicName
+    $Folder
 )
 
 Set-StrictMode -Version 2.0
@@ -30,10 +25,7 @@ function Export-Pem {
 
 $store = 'Cert:\LocalMachine\My'
 $winrm = New-SelfSignedCertificate -DnsName 'localhost' -CertStoreLocation $store
-$public = New-SelfSignedCertificate -DnsName $PublicName -CertStoreLocation $store
 Export-Pem -Certificate $winrm -Path (Join-Path -Path $Folder -ChildPath 'winrm-ca.pem')
-Export-Pem -Certificate $public -Path (Join-Path -Path $Folder -ChildPath 'ca.pem')
-Import-Certificate -FilePath (Join-Path -Path $Folder -ChildPath 'ca.pem') -CertStoreLocation 'Cert:\LocalMachine\Root'
 
 $bytes = New-Object -TypeName byte[] -ArgumentList 24
 [System.Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($bytes)

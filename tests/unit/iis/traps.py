@@ -178,7 +178,7 @@ TRAPS = (
     Trap(
         "7",
         "a token that was made a pattern fits another one too",
-        "nothing is authenticated in IIS; the edge compares",
+        "nothing is authenticated in IIS; the service api compares",
         "looks at {HTTP_AUTHORIZATION}: a secret is no pattern",
         "the token ABC1 is answered with 200",
         noticing.exact_token,

@@ -18,7 +18,6 @@ from aiohttp import web
 from tests.lab.windows_host.winsim.iis import server
 from tests.lab.windows_host.winsim.state import PortProxy
 from tests.real_windows import backend
-from tests.unit.iis.machine import certificate, install
 
 from .machine import PASSWORD, REPOSITORY, USER, Windows, new_windows
 
@@ -37,6 +36,9 @@ def given(machine: Windows) -> dict[str, object]:
         "ansible_password": PASSWORD,
         "ansible_winrm_ca_trust_path": str(machine.folder / "ca.pem"),
         "site_build_dir": str(machine.folder / "build"),
+        # As prove.sh fetches them.
+        "iis_gateway_url_rewrite": machine.installer("rewrite_amd64_en-US.msi"),
+        "iis_gateway_arr": machine.installer("requestRouter_amd64.msi"),
     }
 
 
@@ -97,9 +99,6 @@ def test_the_gateway_is_deployed_twice_and_verified(tmp_path: Path) -> None:
     build = machine.folder / "build"
     build.mkdir()
     (build / "token").write_text(TOKEN)
-    (build / "ca.pem").write_text(certificate(NAME)[1])
-    with machine.memory().edit() as state:
-        install(state, NAME)
 
     async def story() -> None:
         with machine.running():
