@@ -205,8 +205,9 @@ class TestCheckMode:
             # The timeout; the certificate's passage; the binding.
             ("changing", 3),
             # The guest's settings, its way in, folder, script, two tasks, a rule of the firewall; the Windows features,
-            # the certificate's passage, the refusal of outdated TLS: the sites cannot be foretold.
-            ("bare", 10),
+            # the folder of installers, for each of two; the certificate's passage, the refusal of outdated TLS: the
+            # sites cannot be foretold.
+            ("bare", 12),
         ],
     )
     def test_it_foretells(self, foretold: Later, host: str, changes: int) -> None:
