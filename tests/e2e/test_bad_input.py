@@ -136,6 +136,8 @@ def all_at_once(awkward_guest: Lab, tmp_path_factory: pytest.TempPathFactory) ->
     awkward_guest.guest("models-spoilt", spoilt)
     try:
         settings = [word for wrong in TOGETHER.values() for word in wrong.arguments]
+        # Else the missing one would be fetched.
+        settings += ["-e", json.dumps({"comfyui_models_fetch": False})]
         return awkward_guest.play("all-at-once", *settings, inventory=str(inventory))
     finally:
         awkward_guest.guest("models-whole", "cp -a /srv/whole/. /srv/models/ && rm -r /srv/whole")

@@ -236,10 +236,11 @@ def up(names: Names, only: set[str]) -> None:
     if "mirror" in standing:
         stores.serve_sources(standing["mirror"], names.build)
         stores.serve_installers(standing["mirror"], names.build)
+        stores.serve_models(standing["mirror"], names.build)
     if "registry" in standing:
         stores.serve_base_image(client, port["registry"])
     if "gpu-host" in standing:
-        stores.place_models(standing["gpu-host"], names.build)
+        stores.place_models(standing["gpu-host"])
         driver.tell_windows(client, names, standing["gpu-host"], inventory)
     say(f"the lab '{names.lab}' stands: {', '.join(parts)}")
 

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import yaml
@@ -23,7 +24,12 @@ from .images import HERE, archive
 from .names import ROOT
 from .windows_host.winsim.machine import INSTALLERS
 
-MODELS_FOLDER = "/srv/models"  # as on the site: there before the deployment, and not its to change
+MODELS_FOLDER = "/srv/models"  # one file is there before the deployment, which takes it as it is
+SHARED_FOLDER = "/srv/forge/models"  # as on the site: another program's
+_SHARED = {"Stable-diffusion": "forge-checkpoint.safetensors", "Lora": "forge-lora.safetensors"}
+_THERE_BEFORE = "vae"
+_SITEADMIN = 1000  # the user of gpu_host/Dockerfile
+_MODELS_SERVED = "/srv/mirror/models"
 _GIT_FOLDER = "/srv/mirror/git"
 # Commits depend on contents alone: the same tree gives the same pin on every machine.
 _GIT = {
@@ -137,8 +143,31 @@ def _stand_in(name: str) -> bytes:
     return struct.pack("<Q", len(padded)) + padded + b"\0"
 
 
-def place_models(gpu_host: Container, build: Path) -> None:
-    """Stand-ins for every locked model file, in the guest's own model folder, and their lock in `build`."""
+def _room(tar: tarfile.TarFile, path: str, content: bytes | None) -> None:
+    """A file, or a folder, of the guest's own user."""
+    info = tarfile.TarInfo(path.lstrip("/"))
+    info.uid = info.gid = _SITEADMIN
+    info.mode, info.size = (0o755, 0) if content is None else (0o644, len(content))
+    info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+    tar.addfile(info, None if content is None else io.BytesIO(content))
+
+
+def place_models(gpu_host: Container) -> None:
+    """What the guest has of its own: one file of the lock in the models folder, and the models of another program."""
+    entry = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())["files"][_THERE_BEFORE]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        _room(tar, MODELS_FOLDER, None)
+        _room(tar, f"{MODELS_FOLDER}/{entry['folder']}", None)
+        _room(tar, f"{MODELS_FOLDER}/{entry['folder']}/{entry['name']}", _stand_in(entry["name"]))
+        for folder, name in _SHARED.items():
+            _room(tar, f"{SHARED_FOLDER}/{folder}", None)
+            _room(tar, f"{SHARED_FOLDER}/{folder}/{name}", _stand_in(name))
+    gpu_host.put_archive("/", buffer.getvalue())
+
+
+def serve_models(mirror: Container, build: Path) -> None:
+    """Stand-ins for every locked model file on the mirror, at the sources' paths, and their lock in `build`."""
     lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -146,8 +175,9 @@ def place_models(gpu_host: Container, build: Path) -> None:
             content = _stand_in(entry["name"])
             digest = hashlib.sha256(content).hexdigest()
             entry.update(bytes=len(content), sha256=digest, verified="lab stand-in")
-            info = tarfile.TarInfo(f"{MODELS_FOLDER.lstrip('/')}/{entry['folder']}/{entry['name']}")
+            path = f"{urlsplit(entry['source']).path}/resolve/{entry['revision']}/{entry['path']}"
+            info = tarfile.TarInfo(f"{_MODELS_SERVED}{path}".lstrip("/"))
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
-    gpu_host.put_archive("/", buffer.getvalue())
+    mirror.put_archive("/", buffer.getvalue())
     _write_if_new(build / "models.lock.yml", yaml.safe_dump(lock, sort_keys=False))

@@ -59,6 +59,7 @@ class Site:
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.waited: list[float] = []
+        self.log = io.StringIO()  # what a fetch says while it works
 
     def add(self, key: str, size: int = 3000, **other: Any) -> bytes:
         """A file that the source has and the lock pins, whatever `other` says differently in the lock."""
@@ -104,11 +105,5 @@ def site(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> Sit
 
 
 @pytest.fixture
-def log() -> io.StringIO:
-    """What a fetch says while it works."""
-    return io.StringIO()
-
-
-@pytest.fixture
-def quiet(log: io.StringIO) -> Display:
-    return Display(log)
+def quiet(site: Site) -> Display:
+    return Display(site.log)

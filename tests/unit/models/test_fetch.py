@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
 
@@ -198,10 +197,10 @@ class TestOffline:
         assert site.rest() == []
 
 
-def test_a_log_gets_lines_and_no_bar(site: Site, quiet: Display, log: io.StringIO) -> None:
+def test_a_log_gets_lines_and_no_bar(site: Site, quiet: Display) -> None:
     site.add("a")
     site.fetch(quiet)
-    lines = log.getvalue().splitlines()
+    lines = site.log.getvalue().splitlines()
     assert "hashing a.safetensors: 100 % of 3 kB" in lines
     assert lines[-1] == "loras/a.safetensors: fetched, 3 kB, SHA-256 as locked"
     assert not any("\x1b" in line or "\r" in line for line in lines)

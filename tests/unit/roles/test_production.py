@@ -235,6 +235,9 @@ class TestTheUsersSite:
         assert models.startswith("/home/jesse/SD/workspace/")
         assert data.startswith("/home/jesse/SD/workspace/")
         assert not data.startswith(models)
+        forge = guest["comfyui_service_shared_models"][0]["path"]
+        assert forge.startswith("/home/jesse/SD/workspace/")
+        assert not models.startswith(forge), "nothing is fetched into another program's folder"
 
     def test_the_public_name_and_the_folders_of_iis_are_the_present_ones(self, production: Path) -> None:
         windows = host_of(production, "windows_hosts")

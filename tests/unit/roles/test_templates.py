@@ -82,6 +82,24 @@ class TestComfyuiInCompose:
             f"/opt/comfystack/data/{one}:/opt/comfyui/{one}" for one in ("input", "output", "temp", "user")
         ]
 
+    def test_models_of_other_programs_are_read_only_and_told_to_comfyui(self) -> None:
+        shared = [{"path": "/srv/forge/models", "folders": {"loras": ["Lora"], "vae": ["VAE", "VAE-approx"]}}]
+        given = {**LEAST, "gpu_pins": rendering.pins("wsl"), "comfyui_service_shared_models": shared}
+        service = yaml.safe_load(rendering.render(COMFYUI, "comfyui_service", given))["services"][
+            "comfyui-qwen"
+        ]
+        mounts = [volume.split(":") for volume in service["volumes"]]
+        assert ["/srv/forge/models", "/srv/shared-models/1", "ro"] in mounts
+        (config,) = [mount for mount in mounts if mount[0].endswith(".yaml")]
+        assert config[2] == "ro"
+        assert f"--extra-model-paths-config={config[1]}" in service["command"]
+        text = rendering.render(
+            "roles/comfyui_service/templates/extra_model_paths.yaml.j2", "comfyui_service", given
+        )
+        assert yaml.safe_load(text) == {
+            "shared_1": {"base_path": "/srv/shared-models/1", "loras": "Lora\n", "vae": "VAE\nVAE-approx\n"}
+        }
+
     def test_nothing_executable_is_mounted(self, service: dict[str, Any]) -> None:
         targets = [volume.split(":")[1] for volume in service["volumes"]]
         assert not [target for target in targets if "custom_nodes" in target or target == "/opt/comfyui"]

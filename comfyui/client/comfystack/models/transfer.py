@@ -15,6 +15,7 @@ from pathlib import Path
 from ..errors import ComfyError, InputError, WrongFileError
 from .errors import BusyError, SourceError
 from .lock import Known
+from .notes import mend
 from .origin import resolve, unreachable
 from .relay import relay
 from .store import Store
@@ -55,8 +56,9 @@ def transfer(
     """Fills the entry's part. True when it went on from an earlier run, whose bytes only the hash can vouch for."""
     program, url = aria2c(), entry.url(means.mirror)
     part, control = store.part(entry), store.control(entry)
+    mend(part, control, entry.bytes)
     if part.exists() and not control.exists() and store.received(entry) < part.stat().st_size:
-        # Holes, and no note of where they are.
+        # Holes that the file system does not show, and no note of where they are.
         store.drop_part(entry)
     resumed = part.exists()
     failures = 0
