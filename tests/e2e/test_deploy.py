@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from tests.lab.names import PUBLIC_NAME
+from tests.lab.names import FORGE_NAMES, PUBLIC_NAME
 
 from .running import Done, bare_environment, run
 from .site import BIN, Lab
@@ -40,7 +40,7 @@ def test_the_printed_curl_line_works_when_it_is_pasted(closing_words: list[str])
 def test_the_access_facts_say_all_that_a_script_needs(lab: Lab, deployed: Done) -> None:
     access = lab.access
     assert access["url"] == f"https://{PUBLIC_NAME}"
-    assert access["names"] == [PUBLIC_NAME]
+    assert access["names"] == [PUBLIC_NAME, *FORGE_NAMES]
     assert set(access["connect_to"]) == {PUBLIC_NAME}
     host, _, port = access["connect_to"][PUBLIC_NAME].rpartition(":")
     assert host == "127.0.0.1"
