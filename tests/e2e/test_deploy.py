@@ -41,7 +41,7 @@ def test_the_access_facts_say_all_that_a_script_needs(lab: Lab, deployed: Done) 
     access = lab.access
     assert access["url"] == f"https://{PUBLIC_NAME}"
     assert access["names"] == [PUBLIC_NAME, *FORGE_NAMES]
-    assert set(access["connect_to"]) == {PUBLIC_NAME}
+    assert set(access["connect_to"]) == set(access["names"])
     host, _, port = access["connect_to"][PUBLIC_NAME].rpartition(":")
     assert host == "127.0.0.1"
     assert 0 < int(port) < 65536
