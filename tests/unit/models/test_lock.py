@@ -121,6 +121,14 @@ class TestTheHeader:
         file.write_bytes(content)
         return header.problem(file, name)
 
+    @pytest.mark.parametrize("length", [*range(64, 320), 0x4B50, 0x0280])
+    def test_any_length_of_the_header_will_do_whatever_its_bytes_look_like(
+        self, length: int, tmp_path: Path
+    ) -> None:
+        """0x3C is a "<", 0x80 the first byte of a pickle, 0x4B50 the "PK" of a zip."""
+        content = length.to_bytes(8, "little") + safetensors(300)[8:168].strip().ljust(length) + bytes(132)
+        assert self.problem(content, "a.safetensors", tmp_path) is None
+
     def test_a_whole_file_has_none(self, tmp_path: Path) -> None:
         assert self.problem(safetensors(500), "a.safetensors", tmp_path) is None
         gguf = b"GGUF" + (3).to_bytes(4, "little") + (7).to_bytes(8, "little") * 2
