@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -72,6 +73,8 @@ def hosts(machine: Windows, stores: Stores, **more: Any) -> dict[str, dict[str, 
     """The machine, and the guest that there may be one day: nobody speaks to it here."""
     guest = {
         "ansible_connection": "local",
+        # What is found by itself depends on the machine that tests.
+        "ansible_python_interpreter": sys.executable,
         "ansible_host": "192.0.2.7",
         "ansible_port": 2222,
         "ansible_user": "siteadmin",
