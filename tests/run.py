@@ -28,8 +28,9 @@ class Step:
     counts: bool = False
 
 
-# Killed deployments: a dozen of their own, on a lab of their own.
+# Killed deployments, a dozen of them, and updates of the driver, one after the other: each on a lab of its own.
 INTERRUPTION = "tests/e2e/test_interruption.py"
+DRIVER_UPDATE = "tests/e2e/test_driver_update.py"
 
 STEPS: dict[str, tuple[Step, ...]] = {
     "lint": (
@@ -63,15 +64,22 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "unit": (Step("unit", ("pytest", "tests/unit"), counts=True),),
     "contract": (Step("contract", ("pytest", "tests/contract"), counts=True),),
     "molecule": (Step("molecule", ("python", "-m", "tests.molecule.run")),),
-    "e2e": (Step("e2e", ("pytest", "-v", "-x", "tests/e2e", f"--ignore={INTERRUPTION}"), counts=True),),
+    "e2e": (
+        Step(
+            "e2e",
+            ("pytest", "-v", "-x", "tests/e2e", f"--ignore={INTERRUPTION}", f"--ignore={DRIVER_UPDATE}"),
+            counts=True,
+        ),
+    ),
     "interruption": (
         Step(
             "interruption", ("env", "E2E_PART=interruption", "pytest", "-v", "-x", INTERRUPTION), counts=True
         ),
     ),
+    "driver": (Step("driver", ("env", "E2E_PART=driver", "pytest", "-v", "-x", DRIVER_UPDATE), counts=True),),
 }
 # Side by side, because a deployment mostly waits. Each lane raises one lab at a time.
-LANES = (("lint", "unit", "contract", "e2e"), ("molecule", "interruption"))
+LANES = (("lint", "unit", "contract", "e2e"), ("molecule", "driver", "interruption"))
 
 
 @dataclass(frozen=True)

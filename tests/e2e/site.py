@@ -60,7 +60,11 @@ class Lab:
 
     def play(self, title: str, *more: str, inventory: str = INVENTORY) -> Done:
         """The deployment alone: `ansible-playbook ansible/site.yml`."""
-        return self._with_tools(title, "ansible-playbook", "-i", inventory, "ansible/site.yml", *more)
+        return self.playbook(title, "ansible/site.yml", *more, inventory=inventory)
+
+    def playbook(self, title: str, playbook: str, *more: str, inventory: str = INVENTORY) -> Done:
+        """`ansible-playbook PLAYBOOK`."""
+        return self._with_tools(title, "ansible-playbook", "-i", inventory, playbook, *more)
 
     def verify(self, title: str, which: str) -> Done:
         """Verify's tests that pytest selects with `-k which`."""

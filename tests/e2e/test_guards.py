@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.credentials import ensure
+from tests.lab.gpu.cards import load as load_cards
 from tests.lab.names import PUBLIC_NAME, ROOT
 
 from .running import Done
@@ -81,6 +82,40 @@ def test_another_device_is_seen_also_where_the_check_at_the_start_was_gone_aroun
     turns_red(done, "ComfyUI computes on NVIDIA GeForce RTX 3080; expected: NVIDIA GeForce RTX 3090")
     turns_red(done, "test_the_container_is_healthy[comfyui-qwen]")
     undo_comfyui(lab, "cuda-device-undone")
+
+
+def test_the_uuid_of_the_other_card_is_seen_and_does_not_get_as_far_as_serving(lab: Lab) -> None:
+    other = load_cards().cards[0]
+    edit_comfyui(
+        lab, "other-uuid", f's/"CUDA_VISIBLE_DEVICES": "[^"]*"/"CUDA_VISIBLE_DEVICES": "{other.uuid}"/'
+    )
+    done = lab.verify("other-uuid-seen", "gpu or healthy")
+    turns_red(done, f"CUDA_VISIBLE_DEVICES={other.uuid}, which is NVIDIA GeForce RTX 3080", "GPU-e47b2d90")
+    turns_red(done, "CUDA device 0 is NVIDIA GeForce RTX 3080", "test_the_container_is_healthy[comfyui-qwen]")
+    undo_comfyui(lab, "other-uuid-undone")
+
+
+def test_a_computation_on_the_processor_is_seen(lab: Lab) -> None:
+    edit_comfyui(
+        lab,
+        "processor",
+        '/container_name:/a \\    entrypoint: ["/usr/bin/tini", "--", "python", "main.py"]',
+        "s/- --listen=0.0.0.0/- --listen=0.0.0.0\\n      - --cpu/",
+    )
+    done = lab.verify("processor-seen", "gpu or healthy")
+    turns_red(done, "ComfyUI runs with --cpu, which computes on the processor")
+    turns_red(done, "ComfyUI computes on cpu; expected: NVIDIA GeForce RTX 3090")
+    undo_comfyui(lab, "processor-undone")
+
+
+def test_a_3090_ti_in_the_place_of_the_3090_is_seen(lab: Lab) -> None:
+    driver = "/usr/lib/wsl/drivers/*/simulated-driver.json"
+    lab.guest("another-card", f"sed -i 's/RTX 3090\"/RTX 3090 Ti\"/' {driver}")
+    done = lab.verify("another-card-seen", "gpu")
+    turns_red(
+        done, "NVIDIA GeForce RTX 3090 Ti (GPU-e47b2d90", "expected: NVIDIA GeForce RTX 3090 (GPU-e47b2d90"
+    )
+    lab.guest("another-card-undone", f"sed -i 's/RTX 3090 Ti\"/RTX 3090\"/' {driver}")
 
 
 def test_an_edge_that_lets_everybody_in_is_seen(lab: Lab) -> None:
