@@ -26,6 +26,7 @@ def test_a_failed_verify_shows_no_token(tmp_path: Path, options: tuple[str, ...]
         port = held.getsockname()[1]
         access = {
             "url": "https://nobody.test",
+            "names": ["nobody.test"],
             "connect_to": {"nobody.test": f"127.0.0.1:{port}"},
             "ca_file": None,
             "token_file": str(token),
