@@ -11,7 +11,7 @@ import pytest
 import yaml
 from testinfra.host import Host
 
-from .test_edge_alone import ask, token
+from tests.molecule.services.tests.test_edge_alone import ask, token
 
 __all__ = ["token"]
 
