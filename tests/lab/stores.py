@@ -28,6 +28,7 @@ MODELS_FOLDER = "/srv/models"  # one file is there before the deployment, which 
 SHARED_FOLDER = "/srv/forge/models"  # as on the site: another program's
 _SHARED = {"Stable-diffusion": "forge-checkpoint.safetensors", "Lora": "forge-lora.safetensors"}
 _THERE_BEFORE = "vae"
+_SET = "fp8-lightning"  # what the lab's inventory deploys: the rest of it is fetched
 _SITEADMIN = 1000  # the user of gpu_host/Dockerfile
 _MODELS_SERVED = "/srv/mirror/models"
 _GIT_FOLDER = "/srv/mirror/git"
@@ -153,13 +154,17 @@ def _room(tar: tarfile.TarFile, path: str, content: bytes | None) -> None:
 
 
 def place_models(gpu_host: Container) -> None:
-    """What the guest has of its own: one file of the lock in the models folder, and the models of another program."""
-    entry = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())["files"][_THERE_BEFORE]
+    """What the guest has of its own: a file of its set, those of other sets, and the models of another program."""
+    lock = yaml.safe_load((ROOT / "comfyui" / "models.lock.yml").read_text())
+    fetched = set(lock["sets"][_SET]) - {_THERE_BEFORE}
+    entries = [entry for key, entry in lock["files"].items() if key not in fetched]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _room(tar, MODELS_FOLDER, None)
-        _room(tar, f"{MODELS_FOLDER}/{entry['folder']}", None)
-        _room(tar, f"{MODELS_FOLDER}/{entry['folder']}/{entry['name']}", _stand_in(entry["name"]))
+        for folder in sorted({entry["folder"] for entry in entries}):
+            _room(tar, f"{MODELS_FOLDER}/{folder}", None)
+        for entry in entries:
+            _room(tar, f"{MODELS_FOLDER}/{entry['folder']}/{entry['name']}", _stand_in(entry["name"]))
         for folder, name in _SHARED.items():
             _room(tar, f"{SHARED_FOLDER}/{folder}", None)
             _room(tar, f"{SHARED_FOLDER}/{folder}/{name}", _stand_in(name))
