@@ -172,7 +172,9 @@ def test_people_get_a_page_while_comfyui_is_down_and_programs_get_json(
     lab.guest("browser-comfyui-stopped", "docker stop --time 1 comfyui-qwen")
     try:
         answer = visit(page, URL)
-        assert (answer.status, answer.headers["retry-after"]) == (502, "60")
+        # 504 where the address of the stopped container is silent and not refused.
+        assert answer.status in (502, 504)
+        assert answer.headers["retry-after"] == "60"
         expect(page.locator("h1")).to_have_text("ComfyUI does not answer")
         _fits(page, "unavailable")
         # A script's request, as of ComfyUI's own page, says that it takes anything.
