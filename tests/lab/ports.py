@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import tempfile
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 
 from .console import LabError
 
 # What is asked for first, by service; LAB_HTTPS_PORT and the like insist on one.
 PREFERRED = {"https": 8443, "http": 8080, "winrm": 15986, "ssh": 2222, "registry": 5000}
+# The machine that serves each.
+MACHINE = {
+    "https": "windows-host",
+    "http": "windows-host",
+    "winrm": "windows-host",
+    "ssh": "gpu-host",
+    "registry": "registry",
+}
 ADDRESS = "127.0.0.1"
+
+
+@contextmanager
+def reserved() -> Iterator[None]:
+    """Only one lab of this machine at a time chooses ports and has its containers take them."""
+    folder = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def is_free(port: int) -> bool:
@@ -29,10 +52,12 @@ def _any_free() -> int:
         return int(probe.getsockname()[1])
 
 
-def choose() -> dict[str, int]:
-    """A free port for each service. Raises LabError where the operator insists on one that is taken."""
+def choose(services: Set[str]) -> dict[str, int]:
+    """A free port for each of `services`. Raises LabError where the operator insists on one that is taken."""
     chosen: dict[str, int] = {}
     for service, preferred in PREFERRED.items():
+        if service not in services:
+            continue
         variable = f"LAB_{service.upper()}_PORT"
         wanted = os.environ.get(variable)
         if wanted:

@@ -115,16 +115,25 @@ def _owned(client: docker.DockerClient, names: Names) -> dict[str, Any]:
     }
 
 
-def _ports(client: docker.DockerClient, names: Names) -> dict[str, int]:
-    """The lab's ports, as they were chosen when it was raised first; leftovers without a record are removed."""
-    record = names.build / "lab.json"
+def _remove_leftovers(client: docker.DockerClient, names: Names) -> None:
+    """Removes what an earlier lab of this name left without a record of its ports."""
     owned = _owned(client, names)
-    if record.exists() and owned["containers"]:
-        return dict(json.loads(record.read_text())["ports"])
+    if (names.build / "lab.json").exists() and owned["containers"]:
+        return
     if owned["containers"] or owned["networks"] or owned["volumes"]:
         say("removing leftovers of an earlier lab of this name")
         _remove_all(client, names)
-    return ports.choose()
+
+
+def _ports(client: docker.DockerClient, names: Names) -> dict[str, int]:
+    """The lab's ports: of the machines that exist, those that they were made with; free ones for the others."""
+    record = names.build / "lab.json"
+    existing = {container.name for container in _owned(client, names)["containers"]}
+    wanted = {
+        service for service, machine in ports.MACHINE.items() if names.container(machine) not in existing
+    }
+    recorded = json.loads(record.read_text())["ports"] if existing else {}
+    return {**recorded, **ports.choose(wanted)}
 
 
 def _ssh_answers(container: Container, port: int) -> bool:
@@ -183,6 +192,22 @@ def card_file() -> cards.Inventory:
         ) from error
 
 
+def _record(names: Names, port: dict[str, int], parts: list[str], windows: str) -> None:
+    """Writes what the lab was raised with, and how its guest is known to SSH."""
+    document = {
+        "name": names.lab,
+        "domain": DOMAIN,
+        "address": ports.ADDRESS,
+        "ports": port,
+        "parts": parts,
+        "windows": windows,
+    }
+    (names.build / "lab.json").write_text(json.dumps(document, indent=1) + "\n")
+    known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
+    if "WINSIM_EMPTY" not in WINDOWS[windows]:
+        (names.build / "ssh" / "known_hosts").write_text(known)
+
+
 def up(names: Names, only: set[str]) -> None:
     """Raises the lab, or brings it back to how it should stand. `only` restricts it to some parts."""
     parts = [part for part in PARTS if not only or part in only]
@@ -191,21 +216,8 @@ def up(names: Names, only: set[str]) -> None:
     client = engine.ensure()
     windows = _windows(names)
     from_the_shelf = "WINSIM_EMPTY" in WINDOWS[windows]
-    port = _ports(client, names)
+    _remove_leftovers(client, names)
     credentials.ensure(names.build, names.lab)
-    record = {
-        "name": names.lab,
-        "domain": DOMAIN,
-        "address": ports.ADDRESS,
-        "ports": port,
-        "parts": parts,
-        "windows": windows,
-    }
-    (names.build / "lab.json").write_text(json.dumps(record, indent=1) + "\n")
-    known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
-    if not from_the_shelf:
-        (names.build / "ssh" / "known_hosts").write_text(known)
-
     stores.write_installers(names.build)
     base = base_image.ensure(client)
     with tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
@@ -222,7 +234,10 @@ def up(names: Names, only: set[str]) -> None:
     for purpose in ("gpu-host-docker", "windows-host-state", "wsl-vm"):
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
-    standing = {part: stand(client, names, _machine(names, part, port, windows)) for part in parts}
+    with ports.reserved():
+        port = _ports(client, names)
+        _record(names, port, parts, windows)
+        standing = {part: stand(client, names, _machine(names, part, port, windows)) for part in parts}
     ready: dict[str, Callable[[], bool]] = {
         "registry": lambda: _listens(port["registry"]),
         "acme": lambda: authority.answers(standing["acme"]),

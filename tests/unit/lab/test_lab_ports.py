@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -35,14 +36,14 @@ def test_the_usual_port_is_taken_where_it_is_free(monkeypatch: pytest.MonkeyPatc
         probe.bind((ports.ADDRESS, 0))
         usual = int(probe.getsockname()[1])
     monkeypatch.setattr(ports, "PREFERRED", {"https": usual})
-    assert ports.choose() == {"https": usual}
+    assert ports.choose({"https"}) == {"https": usual}
 
 
 def test_another_port_is_found_where_the_usual_one_is_held(
     monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
     monkeypatch.setattr(ports, "PREFERRED", {"https": taken})
-    chosen = ports.choose()["https"]
+    chosen = ports.choose({"https"})["https"]
     assert chosen != taken
     assert ports.is_free(chosen)
 
@@ -54,7 +55,7 @@ def test_a_port_that_is_insisted_on_and_held_is_an_error_that_names_it(
     with pytest.raises(
         LabError, match=rf"port {taken} on 127.0.0.1 is already taken \(LAB_WINRM_PORT\)"
     ) as no:
-        ports.choose()
+        ports.choose(set(ports.MACHINE))
     assert f"ss -ltnp 'sport = :{taken}'" in str(no.value)
 
 
@@ -62,4 +63,24 @@ def test_a_port_that_is_insisted_on_and_held_is_an_error_that_names_it(
 def test_what_is_no_port_number_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("LAB_SSH_PORT", value)
     with pytest.raises(LabError, match=r"expected: a port number, 1 to 65535"):
-        ports.choose()
+        ports.choose(set(ports.MACHINE))
+
+
+def test_every_port_belongs_to_a_machine() -> None:
+    assert set(ports.MACHINE) == set(ports.PREFERRED)
+
+
+def test_two_labs_do_not_choose_their_ports_at_the_same_time() -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with ports.reserved():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with ports.reserved():
+        thread.start()
+        thread.join(timeout=0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import docker
 import pytest
 
 from tests.lab import site
@@ -54,3 +56,18 @@ def test_taking_down_a_lab_where_no_engine_is_ends_well(
     monkeypatch.setattr("tests.lab.engine.connect", lambda: None)
     site.down(Names("not-raised"))
     assert "no Docker Engine answers, so there is no lab in it" in capsys.readouterr().out
+
+
+def test_a_machine_that_could_not_start_gets_another_port_and_those_that_stand_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = Names("unit")
+    monkeypatch.setattr(Names, "build", tmp_path)
+    (tmp_path / "lab.json").write_text(
+        json.dumps({"ports": {"https": 1, "http": 2, "winrm": 3, "ssh": 4, "registry": 5}})
+    )
+    standing = SimpleNamespace(name=names.container("registry"))
+    monkeypatch.setattr(site, "_owned", lambda client, names: {"containers": [standing]})
+    chosen = site._ports(docker.DockerClient, names)  # type: ignore[arg-type]
+    assert chosen["registry"] == 5
+    assert not {1, 2, 3, 4} & set(chosen.values())
