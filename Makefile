@@ -51,12 +51,18 @@ deploy: tools ## Install what is needed, deploy, verify, say how to get in; with
 
 # Under the site's lock, so that two at once do not work on one site.
 .PHONY: locked-deploy
-locked-deploy: $(if $(LAB),lab-up)
+locked-deploy: export LAB_COMFYUI_SOURCE = $(COMFYUI_SOURCE)
+locked-deploy: export LAB_MODELS = $(MODELS)
+locked-deploy: $(if $(LAB),lab-up,$(if $(COMFYUI_SOURCE)$(MODELS),no-lab))
 	ansible-playbook -i $(INVENTORY) ansible/site.yml $(if $(CHECK),--check --diff)
 ifeq ($(CHECK),)
 	@$(MAKE) verify
 	@$(BIN)/python ansible/access.py build/$(SITE)/access.json
 endif
+
+.PHONY: no-lab
+no-lab:
+	@printf 'found: COMFYUI_SOURCE or MODELS for %s\nexpected: them in the lab only\nnext step: comfyui_image_repositories takes another address of ComfyUI\n' '$(INVENTORY)' >&2; exit 2
 
 .PHONY: verify
 verify: tools ## Prove the deployment: card, health, ports, public URL, one edited image

@@ -32,6 +32,8 @@ def inventory(name: str) -> dict[str, Any]:
             "ansible_user": "siteadmin",
             "ansible_ssh_private_key_file": str(build / "ssh" / "siteadmin"),
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={build / 'ssh' / 'known_hosts'}",
+            # Of a real ComfyUI, where there is one.
+            **lab.get("guest", {}),
         },
         "windows-host": {
             "ansible_connection": "winrm",

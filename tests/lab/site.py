@@ -16,7 +16,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from . import authority, base_image, credentials, driver, engine, images, ports, stores
+from . import authority, base_image, credentials, driver, engine, images, ports, sources, stores
 from .console import LabError, say
 from .gpu import cards, guest
 from .machines import Machine, Secret, remove, stand, wait_until
@@ -27,6 +27,8 @@ PARTS = ("mirror", "registry", "acme", "gpu-host", "windows-host")
 BOOT_SECONDS = 90
 # Images, inner engine and layers of one lab, measured at 3.1 GB, with room to work.
 NEEDED_BYTES = 6 * 1024**3
+# A real ComfyUI: its torch once in the build, once in the image, and once as it was downloaded.
+NEEDED_BYTES_REAL = 25 * 1024**3
 
 
 # What LAB_WINDOWS may name -> what the simulator is told. A Server that has had its guest for long, or a Windows 11
@@ -49,6 +51,15 @@ def _windows(names: Names) -> str:
             next_step="`make lab-down`, then raise it anew" if raised else "correct it",
         )
     return wanted
+
+
+def _guest(names: Names) -> dict[str, Any] | None:
+    """What the inventory said of the guest so far, None of a lab that is not raised."""
+    record = names.build / "lab.json"
+    found: dict[str, Any] | None = (
+        json.loads(record.read_text()).get("guest", {}) if record.exists() else None
+    )
+    return found
 
 
 def _machine(names: Names, part: str, port: dict[str, int], windows: str = "server-2022") -> Machine:
@@ -160,12 +171,13 @@ def _listens(port: int) -> bool:
         return False
 
 
-def _enough_room() -> None:
+def _enough_room(comfyui: sources.Choice) -> None:
     free = shutil.disk_usage("/var/lib").free
-    if free < NEEDED_BYTES:
+    needed = NEEDED_BYTES_REAL if comfyui.real else NEEDED_BYTES
+    if free < needed:
         raise LabError(
             found=f"{free / 1024**3:.1f} GiB free under /var/lib",
-            expected=f"at least {NEEDED_BYTES / 1024**3:.0f} GiB for the lab's images and its inner engine",
+            expected=f"at least {needed / 1024**3:.0f} GiB for the lab's images and its inner engine",
             next_step="free some room and run again",
         )
 
@@ -192,7 +204,9 @@ def card_file() -> cards.Inventory:
         ) from error
 
 
-def _record(names: Names, port: dict[str, int], parts: list[str], windows: str) -> None:
+def _record(
+    names: Names, port: dict[str, int], parts: list[str], windows: str, comfyui: sources.Choice
+) -> None:
     """Writes what the lab was raised with, and how its guest is known to SSH."""
     document = {
         "name": names.lab,
@@ -201,6 +215,7 @@ def _record(names: Names, port: dict[str, int], parts: list[str], windows: str) 
         "ports": port,
         "parts": parts,
         "windows": windows,
+        "guest": comfyui.settings(),
     }
     (names.build / "lab.json").write_text(json.dumps(document, indent=1) + "\n")
     known = f"[{ports.ADDRESS}]:{port['ssh']} {(names.build / 'ssh' / 'host.pub').read_text()}"
@@ -212,12 +227,14 @@ def up(names: Names, only: set[str]) -> None:
     """Raises the lab, or brings it back to how it should stand. `only` restricts it to some parts."""
     parts = [part for part in PARTS if not only or part in only]
     inventory = card_file()
-    _enough_room()
+    comfyui = sources.choose(os.environ)
+    _enough_room(comfyui)
     client = engine.ensure()
     windows = _windows(names)
     from_the_shelf = "WINSIM_EMPTY" in WINDOWS[windows]
     _remove_leftovers(client, names)
     credentials.ensure(names.build, names.lab)
+    guest_before = _guest(names)
     stores.write_installers(names.build)
     base = base_image.ensure(client)
     with tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
@@ -236,7 +253,7 @@ def up(names: Names, only: set[str]) -> None:
 
     with ports.reserved():
         port = _ports(client, names)
-        _record(names, port, parts, windows)
+        _record(names, port, parts, windows, comfyui)
         standing = {part: stand(client, names, _machine(names, part, port, windows)) for part in parts}
     ready: dict[str, Callable[[], bool]] = {
         "registry": lambda: _listens(port["registry"]),
@@ -249,13 +266,14 @@ def up(names: Names, only: set[str]) -> None:
     if "acme" in standing:
         authority.trust(standing["acme"], names.build)
     if "mirror" in standing:
-        stores.serve_sources(standing["mirror"], names.build)
+        sources.serve(standing["mirror"], names.build, comfyui)
         stores.serve_installers(standing["mirror"], names.build)
-        stores.serve_models(standing["mirror"], names.build)
+        stores.serve_models(standing["mirror"], names.build, comfyui.real)
     if "registry" in standing:
         stores.serve_base_image(client, port["registry"])
     if "gpu-host" in standing:
-        stores.place_models(standing["gpu-host"])
+        afresh = guest_before not in (None, comfyui.settings())
+        stores.place_models(standing["gpu-host"], comfyui.real, afresh)
         driver.tell_windows(client, names, standing["gpu-host"], inventory)
     say(f"the lab '{names.lab}' stands: {', '.join(parts)}")
 
