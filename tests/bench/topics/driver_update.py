@@ -20,7 +20,7 @@ from ..rows import Row
 LAB = "bench-driver"
 # Of a full deployment.
 NO_OP_LIMIT = 0.25
-CHANGE_LIMIT = 0.75
+CHANGE_LIMIT = 0.5
 
 
 def _make(*words: str) -> float:

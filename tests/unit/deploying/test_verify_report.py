@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -54,3 +55,32 @@ def test_a_failed_verify_shows_no_token(tmp_path: Path, options: tuple[str, ...]
     assert "test_the_websocket_works_through_the_public_name" in done.stdout
     assert "ClientConnectorError" in done.stdout
     assert NOBODYS not in done.stdout + done.stderr
+
+
+def test_a_site_without_a_card_has_the_rows_of_the_card_as_not_checked(tmp_path: Path) -> None:
+    """And not as passed: somebody may take the report for that of a site with one."""
+    token = tmp_path / "token"
+    token.write_text(NOBODYS)
+    access = {
+        "url": "https://nobody.test",
+        "names": ["nobody.test"],
+        "connect_to": {},
+        "ca_file": None,
+        "token_file": str(token),
+        "deployed": {"http_port": 80, "max_upload_bytes": 1, "pins": {"comfyui-qwen": {"mode": "cpu"}}},
+    }
+    (tmp_path / "access.json").write_text(json.dumps(access))
+    inventory = tmp_path / "hosts.ini"
+    inventory.write_text("[gpu_hosts]\nnobody ansible_connection=local\n")
+    command = [sys.executable, "-m", "pytest", "tests/infra/test_gpu.py", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "--inventory", inventory, "--access", tmp_path / "access.json"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not checked here: gpu_pin_mode is cpu" in done.stdout
+    assert "4 skipped in" in done.stdout

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 LINUX_DRIVER: dict[str, tuple[str, dict[str, Any]]] = {
     "guest": ("580.97", {**DRIVER, "nvidia_runtime_mode": "wsl"}),
     "linux": ("580.97", DRIVER),
+}
+# A play of their own: Ansible takes includes of one role together, whichever file of it each host names.
+TOOLKIT: dict[str, tuple[str, dict[str, Any]]] = {
+    version: ("", {**DRIVER, "topic": "preflight/toolkit", "nvidia_runtime_version": version})
+    for version in ("1.19.1-1", "1.20.0-1")
 }
 
 
@@ -137,6 +144,12 @@ def test_a_driver_too_old_for_either_is_offered_nothing_else(said: dict[str, str
     assert said["too-old-for-either"].endswith("next step: install NVIDIA's current driver")
 
 
+def test_a_toolkit_that_fails_on_some_driver_layouts_is_refused(tmp_path: Path) -> None:
+    said = ask(tmp_path, TOOLKIT)
+    assert said["1.19.1-1"].startswith("found: nvidia_runtime_version 1.19.1-1; expected: 1.20 or newer")
+    assert said["1.20.0-1"] == ""
+
+
 def test_a_production_site_may_not_compute_without_a_card(said: dict[str, str]) -> None:
     wanted = "found: gpu_pin_mode cpu on a production site; expected: auto, wsl or native"
     assert said["cpu-in-production"].startswith(wanted)
@@ -189,3 +202,22 @@ def test_every_cuda_that_a_site_can_choose_has_its_least_driver() -> None:
     choices = set(specs["main"]["options"]["site_cuda_version"]["choices"])
     least = yaml.safe_load((ROOT / "roles/nvidia_runtime/vars/main.yml").read_text())
     assert choices == set(least["_nvidia_runtime_least_drivers"])
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
+
+
+def test_dockers_options_have_one_writer() -> None:
+    """Other roles hand theirs to it; NVIDIA's own tool would lay the file anew as a whole."""
+    writers = set()
+    for file in [*ROOT.glob("roles/*/tasks/**/*.yml"), *ROOT.glob("ansible/**/*.yml")]:
+        for text in _strings(yaml.safe_load(file.read_text())):
+            # A path or a command, and no message that names the file.
+            if re.fullmatch(r"\S*/daemon\.json\S*", text) or "runtime configure" in text:
+                writers.add(file.relative_to(ROOT).parts[1])
+    assert writers == {"docker_engine"}
