@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
+import struct
 import uuid
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.contract import samples
 from tests.contract.events import Listener, is_event, listening, off_loop
@@ -110,6 +113,29 @@ def test_a_job_is_told_to_its_own_client_only(server: Server) -> None:
 
     kinds = {message["type"] for message in asyncio.run(two_clients())}
     assert kinds == {"status", "progress_state"}, "progress of a job without client_id goes to everybody"
+
+
+def test_a_picture_that_is_saved_to_the_socket_comes_as_a_png_each_time(server: Server) -> None:
+    """Two jobs with the same graph: what goes to the socket is never taken from the cache."""
+    graph = {
+        "made": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 24, "height": 16, "batch_size": 2, "color": 1},
+        },
+        "sent": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["made", 0]}},
+    }
+
+    async def frames() -> list[bytes]:
+        client = str(uuid.uuid4())
+        async with listening(server, client) as listener:
+            for _ in range(2):
+                prompt_id = await off_loop(server.submit, graph, client_id=client)
+                await listener.until_done(prompt_id)
+            return listener.frames
+
+    came = asyncio.run(frames())
+    assert [struct.unpack(">II", frame[:8]) for frame in came] == [(1, 2)] * 4, "a preview, a PNG"
+    assert {Image.open(io.BytesIO(frame[8:])).size for frame in came} == {(24, 16)}
 
 
 def test_permessage_deflate_is_agreed_to_when_offered(server: Server) -> None:

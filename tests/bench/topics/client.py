@@ -24,7 +24,7 @@ import websocket
 from comfystack import ComfyClient, Graph, lessons
 
 from tests.contract.server import simulator
-from tests.lab.names import ROOT
+from tests.lab.names import Names
 
 from ..rows import Row
 
@@ -33,7 +33,7 @@ JOBS = 20
 PUBLIC_SECONDS = 0.025
 DIRECT_LIMIT = 1.5  # times the example
 # The way in that `make deploy` leaves.
-ACCESS = ROOT / "build" / "lab" / "access.json"
+ACCESS = Names(os.environ.get("LAB_NAME", "lab")).build / "access.json"
 
 _colour = count(1)
 Job = Callable[[], str]

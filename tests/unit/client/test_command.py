@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -285,6 +286,21 @@ def test_stopping_the_command_stops_the_job(
     (prompt_id,) = server.history
     assert server.sent("/interrupt") == [{"prompt_id": prompt_id}]
     assert not out.exists()
+
+
+def test_every_command_has_json() -> None:
+    def without(parser: argparse.ArgumentParser, name: str) -> list[str]:
+        deeper = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+        if not deeper:
+            return [] if "--json" in parser._option_string_actions else [name]
+        return [
+            left
+            for one in deeper
+            for word, sub in one.choices.items()
+            for left in without(sub, f"{name} {word}")
+        ]
+
+    assert without(cli._parser(), "comfystack") == []
 
 
 def test_every_packaged_workflow_follows_the_convention_of_its_nodes() -> None:

@@ -12,6 +12,7 @@ from comfystack import (
     JobInterruptedError,
     JobTimeoutError,
     ModelMissingError,
+    OutOfMemoryError,
     Progress,
     ValidationError,
     jobs,
@@ -166,6 +167,30 @@ def test_a_failing_node_is_named(server: ScriptedServer, connect: Connect, socke
     with pytest.raises(ExecutionError, match="cannot identify image file") as caught:
         connect(server).run(GRAPH)
     assert (caught.value.node_id, caught.value.exception_type) == ("image1", "PIL.UnidentifiedImageError")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device 0 would exceed allowed memory"),
+        ("torch.cuda.OutOfMemoryError", "Allocation on device"),
+        ("RuntimeError", "CUDA error: out of memory"),
+    ],
+)
+def test_a_card_without_room_has_its_own_error_and_a_way_out(
+    server: ScriptedServer, connect: Connect, kind: str, message: str
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        told = {"node_id": "sampler", "node_type": "KSampler"}
+        await server.say(
+            "execution_error", prompt_id=prompt_id, exception_type=kind, exception_message=message, **told
+        )
+
+    server.story = story
+    with pytest.raises(OutOfMemoryError) as caught:
+        connect(server).run(GRAPH)
+    assert "make the picture smaller or take fewer images" in caught.value.next_step
 
 
 @pytest.mark.parametrize("socket", [True, False], ids=["by the socket", "by looking"])

@@ -7,7 +7,7 @@ import io
 import re
 import shlex
 
-from comfystack import InputError, cli
+from comfystack import InputError, cli, settings
 
 from tests.lab import ports
 
@@ -23,6 +23,9 @@ SETTINGS = {
     "LAB_WINDOWS",
     # Ansible's own.
     "ANSIBLE_VAULT_PASSWORD_FILE",
+    # Python's own, and the client's.
+    "PYTHONPATH",
+    settings.ACCESS,
 }
 # What `make new-site` asks, and no other target.
 (_ANSWERS,) = re.findall(r"^ANSWERS := (.*)$", MAKEFILE, re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -217,6 +218,30 @@ class TestTheEdgesConfiguration:
         assert place.one("proxy_pass_request_body").words[1] == "off"
         assert place.one("proxy_method").words[1] == "GET"
         assert place.one("proxy_set_header", "Content-Length").words[2] == ""
+
+    @pytest.mark.parametrize(
+        ("address", "forged"),
+        [
+            ("/view?filename=a%0d%0aSet-Cookie:%20x", True),
+            ("/a%00b", True),
+            ("/a%7Fb", True),
+            ("/x?a=%1F", True),
+            ("/view?filename=a%20b%2Fc.png", False),
+            ("/x?a=100%", False),
+            ("/x?a=%2500", False),
+        ],
+    )
+    def test_an_address_with_a_control_character_goes_no_further(self, address: str, forged: bool) -> None:
+        (pattern,) = [
+            one.words[0]
+            for one in nginx_conf().one("map", "$request_uri", "$forged").inside
+            if one.words[1] == "1"
+        ]
+        assert pattern.startswith("~*")
+        assert bool(re.search(pattern[2:], address, re.IGNORECASE)) is forged
+        first = next(one for one in public_server(nginx_conf()).inside if one.words[0] == "if")
+        assert first.words == ("if", "($forged)")
+        assert first.one("rewrite").words[1:] == ("^", "/_malformed", "last")
 
     def test_no_credential_is_handed_on(self) -> None:
         root = public_server(nginx_conf()).one("location", "/")

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _PREVIEW = 1
 _PREVIEW_WITH_METADATA = 4
 _JPEG = 1
+_PNG = 2
 
 
 class Hub:
@@ -38,17 +39,24 @@ class Hub:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, (message, client))
 
     def send_preview(
-        self, picture: Image.Image, largest: int, metadata: dict[str, Any], client: str | None
+        self, picture: Image.Image, largest: int | None, metadata: dict[str, Any], client: str | None
     ) -> None:
-        """A JPEG of at most `largest` pixels a side, in the form that the client said it understands."""
-        jpeg = io.BytesIO()
-        ImageOps.contain(picture, (largest, largest)).save(jpeg, "JPEG", quality=90)
+        """A JPEG of at most `largest` pixels a side, in the form that the client said it understands.
+
+        None: the whole picture, a PNG, as SaveImageWebsocket sends it.
+        """
+        data = io.BytesIO()
+        if largest is None:
+            picture.save(data, "PNG", compress_level=1)
+        else:
+            ImageOps.contain(picture, (largest, largest)).save(data, "JPEG", quality=90)
         if client and self.feature_flags.get(client, {}).get("supports_preview_metadata"):
-            head = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
+            kind = "image/png" if largest is None else "image/jpeg"
+            head = json.dumps({**metadata, "image_type": kind}).encode()
             frame = struct.pack(">II", _PREVIEW_WITH_METADATA, len(head)) + head
         else:
-            frame = struct.pack(">II", _PREVIEW, _JPEG)
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, (frame + jpeg.getvalue(), client))
+            frame = struct.pack(">II", _PREVIEW, _PNG if largest is None else _JPEG)
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, (frame + data.getvalue(), client))
 
     async def send_now(self, event: str, data: dict[str, Any], client: str) -> None:
         await self._deliver(json.dumps({"type": event, "data": data}), client)

@@ -156,7 +156,7 @@ class Executor:
         if function is None:
             raise NotModelled(f"simulator: node class {class_type} is not modelled")
 
-        def report(value: int, total: int, preview: Image.Image | None = None) -> None:
+        def report(value: int, total: int, preview: Image.Image | None = None, whole: bool = False) -> None:
             if self._setup.interrupt.is_set():
                 raise Interrupted
             self._progress(run, node_id, value, total, "running")
@@ -165,7 +165,8 @@ class Executor:
             if preview is not None:
                 names = _names_of(node_id)
                 metadata = {"node_id": node_id, "prompt_id": run.prompt_id, **names}
-                self._hub.send_preview(preview, self._setup.options.preview_size, metadata, run.client)
+                largest = None if whole else self._setup.options.preview_size
+                self._hub.send_preview(preview, largest, metadata, run.client)
 
         return function(NodeRun(self._setup, run.graph, run.extra_pnginfo, report), **inputs)
 

@@ -72,10 +72,12 @@ def _upload(request: web.Request, form: Form, save: Save) -> web.Response:
     if not isinstance(field, web.FileField) or not field.filename:
         return web.Response(status=400)
     subfolder = str(form.get("subfolder", ""))
-    path = plain_path(root / os.path.normpath(subfolder) / field.filename)
+    folder = root / os.path.normpath(subfolder)
+    path = plain_path(folder / field.filename)
     if not path.is_relative_to(root):
         return web.Response(status=400)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # A folder in the file's own name is not made: where it is not there, a 500, as on a real server.
+    folder.mkdir(parents=True, exist_ok=True)
     name = field.filename
     stored = False
     if str(form.get("overwrite", "")) not in ("true", "1"):

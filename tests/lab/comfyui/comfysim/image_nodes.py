@@ -96,6 +96,13 @@ def preview_image(run: NodeRun, images: Images) -> NodeResult:
     return _save(run, images, f"ComfyUI_temp_{letters}", run.setup.folders.temp, "temp", 1)
 
 
+def save_image_websocket(run: NodeRun, images: Images) -> NodeResult:
+    """Sent to the job's own socket, and kept nowhere."""
+    for place, frame in enumerate(images.frames):
+        run.report(place, len(images.frames), frame, whole=True)
+    return NodeResult(())
+
+
 def preview_any(run: NodeRun, source: Any = None) -> NodeResult:
     if source is None or isinstance(source, str | int | float | bool):
         text = str(source)
@@ -175,5 +182,6 @@ IMAGE_NODES: dict[str, NodeFunction] = {
     "ImageBatch": image_batch,
     "SaveImage": save_image,
     "PreviewImage": preview_image,
+    "SaveImageWebsocket": save_image_websocket,
     "PreviewAny": preview_any,
 }

@@ -25,7 +25,11 @@ class NotModelled(RuntimeError):
 
 
 class ReportProgress(Protocol):
-    def __call__(self, value: int, total: int, preview: Image.Image | None = None) -> None: ...
+    """`whole`: the preview is no small JPEG but the picture itself."""
+
+    def __call__(
+        self, value: int, total: int, preview: Image.Image | None = None, whole: bool = False
+    ) -> None: ...
 
 
 @dataclass
