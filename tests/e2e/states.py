@@ -12,7 +12,7 @@ from .site import Lab
 _LEFT_OUT = (
     *("*/.ansible", "/var/cache/apt", "/var/lib/systemd", "/var/log", "/var/tmp", "/var/lib/docker"),  # noqa: S108
     *("/root/.docker/buildx", "*/.git/index"),
-    *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/srv/models"),
+    *("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/srv/models", "/srv/forge"),
 )
 _FILES = (
     f"find /etc /home /opt /root /srv /usr /var -xdev \\( {' -o '.join(f'-path {p!r}' for p in _LEFT_OUT)} \\) -prune"
