@@ -30,7 +30,7 @@ exit codes:
     5  a node failed while the job ran
     6  the job was interrupted or deleted on the server
     7  the job took longer than --timeout and has been cancelled
-    8  the service cannot be reached, went away, or answers like something else
+    8  the service cannot be reached, went away, asks to wait (429), or answers like something else
     9  the TLS connection cannot be trusted
    10  a model file is not what the models lock says; none such got its name from us
   130  Ctrl-C; the job has been cancelled

@@ -129,6 +129,10 @@ class ServerGoneError(ComfyError):
         self.maybe_received = maybe_received
 
 
+class ThrottledError(ServerGoneError):
+    """The service answers no more for now (429); a job that it has goes on meanwhile."""
+
+
 class UnexpectedAnswerError(ComfyError):
     """Something answered, but not as a ComfyUI does."""
 

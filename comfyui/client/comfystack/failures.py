@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from .errors import (
     NodeProblem,
     OutOfMemoryError,
     ServerGoneError,
+    ThrottledError,
     TlsError,
     TooLargeError,
     UnexpectedAnswerError,
@@ -81,7 +83,18 @@ def of_connection(error: BaseException, peer: str) -> ComfyError:
     )
 
 
-def of_status(status: int, body: bytes, location: str, path: str, peer: str, has_token: bool) -> ComfyError:
+def _words(body: bytes) -> str:
+    """What the service itself says in an error's JSON, after a colon; "" for any other body."""
+    try:
+        text = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {printable(str(text))}"
+
+
+def of_status(
+    status: int, body: bytes, headers: Mapping[str, str], path: str, peer: str, has_token: bool
+) -> ComfyError:
     """The typed error for an HTTP status that the caller has no use for."""
     if status == 401:
         sent = "the token was not accepted" if has_token else "no token was sent"
@@ -92,9 +105,16 @@ def of_status(status: int, body: bytes, location: str, path: str, peer: str, has
         )
     if status == 403:
         return AuthenticationError(
-            f"{peer} answered 403 to {path}",
+            f"{peer} answered 403 to {path}{_words(body)}",
             "permission for this request",
             "check that the token may do this and that the proxy in front keeps the public Host header",
+        )
+    if status == 429:
+        wait = headers.get("Retry-After", "")
+        return ThrottledError(
+            f"{peer} answered 429{_words(body)}",
+            "fewer requests at a time, and a token that is right",
+            f"wait {wait if wait.isdecimal() else '60'} seconds, then run again",
         )
     if status == 413:
         return TooLargeError(
@@ -117,7 +137,7 @@ def of_status(status: int, body: bytes, location: str, path: str, peer: str, has
         )
     if 300 <= status < 400:
         return UnexpectedAnswerError(
-            f"{peer} redirects to {location or 'nowhere'}",
+            f"{peer} redirects to {headers.get('Location') or 'nowhere'}",
             "the service itself at this URL",
             "use the address it redirects to as --url",
             status=status,

@@ -199,12 +199,12 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 reply = Reply(response.status, await response.read(), path)
-                location = response.headers.get("Location", "")
+                headers = response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failures.of_connection(error, self.peer) from error
         if reply.status in accept:
             return reply
-        raise failures.of_status(reply.status, reply.body, location, path, self.peer, self.has_token)
+        raise failures.of_status(reply.status, reply.body, headers, path, self.peer, self.has_token)
 
     async def websocket(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientWebSocketResponse | None:
         """The open socket, or None when it cannot be had; reasons that HTTP would meet too are raised."""
@@ -218,7 +218,7 @@ class Transport:
                 )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 401:
-                raise failures.of_status(401, b"", "", path, self.peer, self.has_token) from error
+                raise failures.of_status(401, b"", {}, path, self.peer, self.has_token) from error
             return None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = failures.of_connection(error, self.peer)

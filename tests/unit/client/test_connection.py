@@ -14,6 +14,7 @@ from comfystack import (
     ComfyError,
     InputError,
     ServerGoneError,
+    ThrottledError,
     TlsError,
     TooLargeError,
     UnexpectedAnswerError,
@@ -155,6 +156,39 @@ def test_each_status_of_an_upload_has_its_meaning(
     with pytest.raises(error, match=says) as caught:
         connect(server).upload_image(png())
     assert "\x1b" not in str(caught.value), "a server's text does not drive the terminal"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "says", "next_step"),
+    [
+        (
+            403,
+            AuthenticationError,
+            "answered 403 to /free: this needs a token of scope admin",
+            "token may do",
+        ),
+        (429, ThrottledError, "answered 429: this needs a token of scope admin", "wait 60 seconds"),
+    ],
+)
+def test_the_service_s_own_words_are_told(
+    server: ScriptedServer,
+    connect: Connect,
+    status: int,
+    error: type[ComfyError],
+    says: str,
+    next_step: str,
+) -> None:
+    told = {"error": {"type": "permission", "message": "this needs a token of scope admin"}}
+    server.answers_for_ever["/free"] = (status, told)
+    with pytest.raises(error, match=says) as caught:
+        connect(server).free()
+    assert next_step in caught.value.next_step
+
+
+def test_a_service_that_asks_to_wait_does_not_lose_the_job(server: ScriptedServer, connect: Connect) -> None:
+    server.answers_for_ever["/ws"] = (404, "no such route")
+    server.answers["/queue"] = [(429, {"error": {"message": "too many requests"}})]
+    assert connect(server).run(GRAPH).images
 
 
 def test_a_redirect_is_reported_and_the_token_does_not_follow_it(
