@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from comfystack import lessons
+from comfystack import graphs, lessons
 from PIL import Image
 
 from tests.lab.names import PUBLIC_NAME, ROOT
 from tests.unit.docs import pages
 
+from .public import ask, say
 from .running import Done, bare_environment, run
 from .site import BIN, Lab
 
@@ -18,6 +19,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 REFERENCE = ROOT / "docs" / "api-reference.md"
 # Ends what hangs.
 SECONDS = 120
+OLD_NOTEBOOKS = "0a1b2c3d-0000-4000-8000-00000000aaaa"
 
 
 def example(lab: Lab, name: str, *arguments: str) -> Done:
@@ -47,6 +49,16 @@ def test_comfyuis_basic_example_queues_a_job(lab: Lab, deployed: Done) -> None:
         result = client.run({}, prompt_id=prompt_id)
         assert result.images
         assert client.history(prompt_id)["prompt"][2]["positive"]["inputs"]["text"] == "a lighthouse at dusk"
+
+
+def test_a_program_that_can_set_no_header_brings_its_token_in_the_address(lab: Lab, deployed: Done) -> None:
+    token = lab.secret("token")
+    address = f"/system_stats?a=1&token={token}"
+    assert ask(lab, "GET", address).status == 200
+    graph = say({"prompt": graphs.load("text-to-image-lightning"), "prompt_id": OLD_NOTEBOOKS})
+    assert ask(lab, "POST", f"/prompt?token={token}", body=graph).status == 200
+    with lessons.connect(str(lab.access_file)) as client:
+        assert client.run({}, prompt_id=OLD_NOTEBOOKS).images
 
 
 def test_every_curl_line_of_the_reference_works_as_it_stands(

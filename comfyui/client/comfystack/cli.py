@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from .telling import error_document
 from .workflow import command as workflow
 
 INTERRUPTED = 128 + signal.SIGINT
+# 128 and SIGPIPE's number, which Windows has no name for.
+UNREAD = 141
 
 _EXIT_CODES = """\
 exit codes:
@@ -33,7 +36,7 @@ exit codes:
     8  the service cannot be reached, went away, asks to wait (429), or answers like something else
     9  the TLS connection cannot be trusted
    10  a model file is not what the models lock says; none such got its name from us
-  130  Ctrl-C; the job has been cancelled
+  130  Ctrl-C; the job has been cancelled (143 after SIGTERM, 141 where nobody reads the output any more)
 """
 
 
@@ -94,7 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """The console script."""
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read along has enough, as `head` has; what is left to say goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = UNREAD
+    sys.exit(code)
 
 
 if __name__ == "__main__":

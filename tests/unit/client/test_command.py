@@ -288,6 +288,19 @@ def test_stopping_the_command_stops_the_job(
     assert not out.exists()
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "comfystack", "workflow", "list"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
 def test_every_command_has_json() -> None:
     def without(parser: argparse.ArgumentParser, name: str) -> list[str]:
         deeper = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
