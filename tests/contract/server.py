@@ -156,13 +156,13 @@ def free_port() -> int:
 
 @contextmanager
 def simulator(
-    base: Path, *options: str, env: Mapping[str, str] | None = None, packs: bool = True
+    base: Path, *options: str, env: Mapping[str, str] | None = None, packs: bool = True, port: int = 0
 ) -> Iterator[Server]:
-    """The simulator on a free port with `base` as its base directory, both custom node packs installed."""
+    """The simulator on a port, by default a free one, with `base` as its base directory, both custom node packs installed."""
     (base / "custom_nodes").mkdir(parents=True, exist_ok=True)
     for pack in (TREE / "packs").iterdir() if packs else ():
         (base / "custom_nodes" / pack.name).symlink_to(pack)
-    port = free_port()
+    port = port or free_port()
     log = base / "server.log"
     command = [sys.executable, "main.py", "--port", str(port), "--base-directory", str(base), *options]
     environment = {**os.environ, "COMFYSIM_STEP_SECONDS": "0.01", **(env or {})}

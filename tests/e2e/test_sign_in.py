@@ -93,6 +93,10 @@ WRITE_ADMIN = [
     ("POST", "/nothing.js"),
     ("POST", "/"),
 ]
+# Of the service api itself; their bodies are empty here.
+OWN_READ = ["/v1/models", "/v1/models/edit", "/v1/images/files/x", "/v1/docs", "/v1/openapi.json"]
+OWN_WRITE = ["/v1/images/generations", "/v1/images/edits"]
+OWN_ADMIN = ["/metrics", "/v1/tokens"]
 # Each of these is, for some reader on the way, one of the routes above.
 ODD = [
     "//free",
@@ -112,6 +116,8 @@ ODD = [
     "/login/../free",
     "/login%2f..%2ffree",
     "/healthz/..%2ffree",
+    "/readyz/..%2ffree",
+    "/metrics/../free",
     "/v1/../free",
     "/v1/%2e%2e/free",
     "/v1/..;/free",
@@ -193,7 +199,8 @@ class TestEveryRoute:
     def test_strangers_are_refused_on_each_however_it_is_written(self, lab: Lab, who: Who) -> None:
         plain = [("GET", path) for path in READ + READ_ADMIN]
         plain += [("POST", path) for path in [*WRITE_USER, "/interrupt"]] + WRITE_ADMIN
-        plain += [("GET", "/v1/tokens"), ("POST", "/v1/tokens"), ("DELETE", "/v1/tokens/lab")]
+        plain += [("GET", path) for path in OWN_READ + OWN_ADMIN] + [("POST", path) for path in OWN_WRITE]
+        plain += [("POST", "/v1/tokens"), ("DELETE", "/v1/tokens/lab")]
         requests: Requests = [
             (method, path, headers) for method, path in plain for _, headers in who.strangers()
         ] + [(method, way, {}) for method, path in plain for way in who.in_address(path)]
@@ -220,8 +227,8 @@ class TestEveryRoute:
         assert holes == []
 
     def test_a_user_reads_and_has_own_jobs_and_nothing_else(self, lab: Lab, who: Who) -> None:
-        opened: Requests = [("GET", path, bearer(who.user)) for path in READ]
-        opened += [("POST", path, bearer(who.user)) for path in WRITE_USER]
+        opened: Requests = [("GET", path, bearer(who.user)) for path in READ + OWN_READ]
+        opened += [("POST", path, bearer(who.user)) for path in WRITE_USER + OWN_WRITE]
         refused = [
             (method, path)
             for (method, path, _), status in zip(opened, at_the_edge(lab, opened), strict=True)
@@ -230,7 +237,8 @@ class TestEveryRoute:
         assert refused == []
         closed: Requests = [("GET", path, bearer(who.user)) for path in READ_ADMIN]
         closed += [(method, path, bearer(who.user)) for method, path in WRITE_ADMIN]
-        closed += [("GET", "/v1/tokens", bearer(who.user)), ("DELETE", "/v1/tokens/lab", bearer(who.user))]
+        closed += [("GET", path, bearer(who.user)) for path in OWN_ADMIN]
+        closed += [("DELETE", "/v1/tokens/lab", bearer(who.user))]
         closed += [(method, path, bearer(who.user)) for path in ODD for method in ("POST", "PUT", "DELETE")]
         holes = [
             (status, method, path)
@@ -243,7 +251,8 @@ class TestEveryRoute:
         requests: Requests = [("GET", path, bearer(who.admin)) for path in READ + READ_ADMIN]
         requests += [("POST", path, bearer(who.admin)) for path in [*WRITE_USER, "/interrupt"]]
         requests += [(method, path, bearer(who.admin)) for method, path in WRITE_ADMIN]
-        requests += [("GET", "/v1/tokens", bearer(who.admin))]
+        requests += [("GET", path, bearer(who.admin)) for path in OWN_READ + OWN_ADMIN]
+        requests += [("POST", path, bearer(who.admin)) for path in OWN_WRITE]
         refused = [
             (status, method, path)
             for (method, path, _), status in zip(requests, at_the_edge(lab, requests), strict=True)
@@ -252,7 +261,8 @@ class TestEveryRoute:
         assert refused == []
 
     def test_what_needs_no_token_is_the_sign_in_page_and_the_pulse(self, lab: Lab, who: Who) -> None:
-        assert at_the_edge(lab, [("GET", path, {}) for path in ("/login", "/healthz")]) == [200, 200]
+        open_to_all = ("/login", "/healthz", "/readyz")
+        assert at_the_edge(lab, [("GET", path, {}) for path in open_to_all]) == [200] * 3
 
     def test_no_header_of_a_client_decides_for_the_service(self, lab: Lab, who: Who) -> None:
         invented = [

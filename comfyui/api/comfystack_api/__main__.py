@@ -26,6 +26,8 @@ def main() -> None:
         server_header=False,
         # The edge writes who asks into headers of its own.
         proxy_headers=False,
+        # Who still waits for pictures is let go, and his jobs are cancelled, before Docker kills the process.
+        timeout_graceful_shutdown=4,
     )
 
 

@@ -9,8 +9,17 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from .gate import MESSAGES, TYPES, Decision, Question, without_token
 
 
-def error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"type": kind, "message": message}}, status, headers)
+def error(
+    status: int,
+    kind: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    param: str | None = None,
+    code: str | None = None,
+) -> JSONResponse:
+    """In OpenAI's shape, whose clients read all four."""
+    body = {"type": kind, "message": message, "param": param, "code": code or kind}
+    return JSONResponse({"error": body}, status, headers)
 
 
 def refusal(decision: Decision, question: Question) -> Response:
@@ -23,7 +32,9 @@ def refusal(decision: Decision, question: Question) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="comfystack"'
     if decision.wait:
         headers["Retry-After"] = str(decision.wait)
-    return error(decision.status, TYPES[decision.status], MESSAGES[decision.reason], headers)
+    return error(
+        decision.status, TYPES[decision.status], MESSAGES[decision.reason], headers, code=decision.reason
+    )
 
 
 def _is_a_persons(question: Question) -> bool:

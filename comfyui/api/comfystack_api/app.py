@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+from comfystack import ComfyError
+from comfystack.transport import Transport
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from . import answers, jobs, signin, token_routes
+from . import answers, jobs, operating, page, signin, token_routes
 from .comfyui import Comfyui
 from .entrance import Entrance
 from .gate import MESSAGES, Decision, Gate, without_token
 from .guesses import Guesses
 from .heads import asked_by_the_edge
+from .images import routes as images
+from .images.exchange import Exchange
+from .images.limits import Limits
+from .images.making import Kitchen
+from .images.refusals import Refused
+from .images.results import Results
+from .images.wishes import MOST_PICTURES
 from .jobs import Owners
+from .metrics import Metrics
 from .sessions import Sessions
 from .settings import Settings
 from .state import State
 from .tokens import Tokens
+
+# How soon what has expired is gone.
+TIDY_SECONDS = 60.0
+# Docker kills ten seconds after it asked: what is at work has had some of them (__main__.py) before it is let go.
+STOP_SECONDS = 4.0
+_log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -31,10 +49,28 @@ def build(settings: Settings) -> FastAPI:
         tokens, Sessions(state, tokens, settings.session_seconds), Guesses(settings.guesses_per_minute)
     )
     comfyui = Comfyui(settings.comfyui_url)
+    owners = Owners(state)
+    transport = Transport(settings.comfyui_url)
+    metrics = Metrics()
+    kitchen = Kitchen(
+        transport,
+        state,
+        owners,
+        Exchange(settings.incoming_dir, settings.outgoing_dir),
+        settings.job_seconds,
+        metrics.ended,
+    )
+    results = Results(state, settings.state_dir / "results", settings.results_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tidying = asyncio.create_task(_tidy(kitchen, results))
         yield
+        tidying.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await kitchen.closed()
+        await transport.close()
         await comfyui.close()
         state.close()
 
@@ -49,10 +85,17 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(Entrance, gate=gate)
     app.include_router(_edge(gate))
     app.include_router(signin.routes(gate))
-    app.include_router(jobs.routes(gate, Owners(state), comfyui))
+    app.include_router(jobs.routes(gate, owners, comfyui))
     app.include_router(token_routes.routes(gate))
+    app.include_router(operating.routes(gate, transport, metrics, settings.ready_queue))
+    app.include_router(page.routes(app))
+    limits = Limits(settings.requests_per_minute, settings.concurrent_requests)
+    app.include_router(
+        images.routes(images.Pictures(kitchen, results, limits, settings.upload_bytes, settings.image_pixels))
+    )
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Refused, _refused)
     return app
 
 
@@ -84,11 +127,27 @@ def _edge(gate: Gate) -> APIRouter:
         )
         return answers.refusal(decision, asked_by_the_edge(request))
 
-    @router.get("/healthz")
-    async def healthz() -> Response:
-        return PlainTextResponse("ok\n")
-
     return router
+
+
+async def _tidy(kitchen: Kitchen, results: Results) -> None:
+    """Removes what has expired and cancels what nobody waits for, now and then, as long as the service runs."""
+    # Longer than any request lives: ten pictures after another.
+    longest = float(kitchen.job_seconds * MOST_PICTURES)
+    while True:
+        try:
+            await asyncio.to_thread(kitchen.exchange.sweep, longest)
+            results.sweep(longest)
+            with suppress(ComfyError):
+                await kitchen.cancel_left()
+        except OSError as error:
+            _log.error("what has expired cannot be removed: %s", error)
+        await asyncio.sleep(TIDY_SECONDS)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return error.response()
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -68,7 +68,7 @@ def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
             return answers.error(413, "too_large", f"a job's description has at most {BODY_BYTES} bytes")
         try:
             document = json.loads(body) if body else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             return _bad("the body is not JSON")
         if not isinstance(document, dict):
             return _bad("the body is no JSON object")

@@ -27,7 +27,7 @@ _POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": _POLICY,
     # Not `no-referrer`: browsers then hide the form's origin, and it could not be told from another site's.
@@ -65,6 +65,11 @@ _SIGNED_IN = """<p>Signed in as {name}.</p>
 """
 
 
+def page(title: str, body: str) -> str:
+    """A page of this service; `body` is markup."""
+    return _PAGE.format(title=title, style=_STYLE, body=body)
+
+
 def local(target: str) -> str:
     """Where to go after signing in: a path of this site, or the start page for anything else."""
     plain = rules.well_formed(target) and not target.startswith("//")
@@ -74,8 +79,8 @@ def local(target: str) -> str:
 def _form(target: str, message: str = "", status: int = 200, retry: int = 0) -> HTMLResponse:
     alert = f'<p role="alert">{html.escape(message)}</p>' if message else ""
     body = _FORM.format(alert=alert, next=html.escape(local(target)))
-    headers = {**_HEADERS, "Retry-After": str(retry)} if retry else _HEADERS
-    return HTMLResponse(_PAGE.format(title="Sign in", style=_STYLE, body=body), status, headers)
+    headers = {**HEADERS, "Retry-After": str(retry)} if retry else HEADERS
+    return HTMLResponse(page("Sign in", body), status, headers)
 
 
 def routes(gate: Gate) -> APIRouter:
@@ -83,13 +88,13 @@ def routes(gate: Gate) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/login")
-    async def page(request: Request) -> Response:
+    async def shown(request: Request) -> Response:
         question = question_of(request)
         here = gate.sessions.find(sessions.of_cookies(question.headers.get("cookie", "")))
         if here is None:
             return _form(request.query_params.get("next", "/"))
         body = _SIGNED_IN.format(name=html.escape(here.name))
-        return HTMLResponse(_PAGE.format(title="Signed in", style=_STYLE, body=body), 200, _HEADERS)
+        return HTMLResponse(page("Signed in", body), 200, HEADERS)
 
     @router.post("/login")
     async def sign_in(request: Request) -> Response:

@@ -22,6 +22,7 @@ from tests.contract.server import Answer, Server, free_port, simulator, wait_for
 from tests.contract.weights import lay_models
 
 TOKENS = {name: f"{name}-" + name[0] * 40 for name in ("ann", "ben", "operator")}
+_SHARED = {"incoming_dir": "input", "outgoing_dir": "output"}
 SCOPES = {"ann": "user", "ben": "user", "operator": "admin"}
 
 
@@ -104,7 +105,16 @@ def long_graph() -> dict[str, Any]:
     return parameters.fill("text-to-image", values)
 
 
+def exchanging(comfyui: Server) -> dict[str, Path]:
+    """The settings by which the service shares two folders with this simulator."""
+    assert comfyui.base is not None
+    folders = {name: comfyui.base / place / "api" for name, place in _SHARED.items()}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
 @pytest.fixture
 def with_comfyui(tmp_path: Path, comfyui: Server) -> Iterator[Service]:
-    with running(tmp_path, comfyui.url) as started:
+    with running(tmp_path, comfyui.url, **exchanging(comfyui)) as started:
         yield started

@@ -231,7 +231,7 @@ class TestTheUsersSite:
 
     def test_the_users_workspace_is_used_and_its_models_are_only_read(self, production: Path) -> None:
         guest = host_of(production, "gpu_hosts")
-        models, data = guest["comfyui_service_models_dir"], guest["comfyui_service_data_dir"]
+        models, data = guest["comfyui_service_models_dir"], guest["site_data_dir"]
         assert models.startswith("/home/jesse/SD/workspace/")
         assert data.startswith("/home/jesse/SD/workspace/")
         assert not data.startswith(models)

@@ -193,7 +193,7 @@ class TestTheEdgesConfiguration:
         for name in ("/_auth", "/_jobs/"):
             assert locations[name].all("internal"), name
         opened = {name for name, one in locations.items() if not one.all("internal") and name[0] != "@"}
-        assert opened == {"/", "/login", "/logout", "/healthz", "/v1/"}
+        assert opened == {"/", "/login", "/logout", "/healthz", "/readyz", "/metrics", "/v1/"}
 
     def test_the_service_api_reads_no_header_that_a_client_could_have_set_for_the_edge(self) -> None:
         server = public_server(nginx_conf())
