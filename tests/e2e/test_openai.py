@@ -139,6 +139,22 @@ def test_what_is_wrong_is_told_as_openais_client_expects_it(client: openai.OpenA
     assert bad.value.code == "invalid_image"
 
 
+def test_a_stream_shows_the_picture_while_it_is_made(client: openai.OpenAI) -> None:
+    events = client.images.generate(
+        prompt="a",
+        model="text-to-image",
+        size="256x256",
+        stream=True,
+        partial_images=2,
+        extra_body={"steps": 20},
+    )
+    assert [event.type.rpartition(".")[2] for event in events] == [
+        "partial_image",
+        "partial_image",
+        "completed",
+    ]
+
+
 def begun(lab: Lab, public: ssl.SSLContext, token: str) -> ssl.SSLSocket:
     """A client in the middle of a request that takes long."""
     body = json.dumps(SLOW)

@@ -24,6 +24,7 @@ from .images import routes as images
 from .images.exchange import Exchange
 from .images.limits import Limits
 from .images.making import Kitchen
+from .images.orders import Orders
 from .images.refusals import Refused
 from .images.results import Results
 from .images.wishes import MOST_PICTURES
@@ -91,7 +92,9 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(page.routes(app))
     limits = Limits(settings.requests_per_minute, settings.concurrent_requests)
     app.include_router(
-        images.routes(images.Pictures(kitchen, results, limits, settings.upload_bytes, settings.image_pixels))
+        images.routes(
+            images.Pictures(Orders(kitchen, results, settings.image_pixels), limits, settings.upload_bytes)
+        )
     )
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -114,6 +115,20 @@ class Story:
             steps=steps,
             nodes_done=len(self._done & self.graph.keys()),
         )
+
+
+# The first number of a binary message. The second is the picture's kind, or the length of a JSON head before it.
+_PREVIEW, _PREVIEW_WITH_HEAD = 1, 4
+
+
+def preview_of(message: bytes) -> bytes:
+    """The half-made picture in a binary message of the socket; b"" in one of another kind."""
+    if len(message) < 8:
+        return b""
+    kind, second = struct.unpack(">II", message[:8])
+    if kind == _PREVIEW:
+        return message[8:]
+    return message[8 + second :] if kind == _PREVIEW_WITH_HEAD else b""
 
 
 def result_of(prompt_id: str, entry: Mapping[str, Any]) -> Result:

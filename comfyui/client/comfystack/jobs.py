@@ -20,11 +20,13 @@ from .errors import (
     ServerGoneError,
     UnexpectedAnswerError,
 )
-from .events import Graph, Progress, Result, Story, result_of
+from .events import Graph, Progress, Result, Story, preview_of, result_of
 from .failures import of_failed_job, of_refused_prompt
 from .transport import Transport
 
 Notify = Callable[[Progress], None]
+# What a half-made picture is handed to, as a JPEG or PNG.
+Preview = Callable[[bytes], None]
 
 # How often to look without a socket, and while a socket is silent: a job deleted from the queue is
 # announced to nobody.
@@ -89,15 +91,22 @@ async def submit(transport: Transport, graph: Graph, prompt_id: str | None = Non
 
 
 async def run(
-    transport: Transport, graph: Graph, notify: Notify, timeout: float, own_id: str | None = None
+    transport: Transport,
+    graph: Graph,
+    notify: Notify,
+    timeout: float,
+    own_id: str | None = None,
+    preview: Preview | None = None,
 ) -> Result:
     """Submit a workflow and follow it to its end; with `own_id` it may be on the server already.
+
+    `preview` gets the half-made pictures that the server sends, if it sends any (its `--preview-method`).
 
     If this side stops waiting (time is up, the caller gives up), the job is cancelled on the server:
     no card works for nobody.
     """
     prompt_id, client_id = _checked_id(own_id), str(uuid.uuid4())
-    watch = _Watch(transport, Story(prompt_id, graph), notify, client_id)
+    watch = _Watch(transport, Story(prompt_id, graph), notify, client_id, preview)
     sending: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(timeout):
@@ -202,8 +211,11 @@ async def _submit(
 class _Watch:
     """Follows one submitted job; loses the socket or the server without losing the job."""
 
-    def __init__(self, transport: Transport, story: Story, notify: Notify, client_id: str) -> None:
+    def __init__(
+        self, transport: Transport, story: Story, notify: Notify, client_id: str, preview: Preview | None
+    ) -> None:
         self.transport, self.story, self.notify, self.client_id = transport, story, notify, client_id
+        self.preview = preview
         self.socket: aiohttp.ClientWebSocketResponse | None = None
         self.look_at = 0.0
         self.dial_at = 0.0
@@ -249,7 +261,11 @@ class _Watch:
                 raise of_failed_job(self.story.ended_by, self.story.ending)
             if self.story.ended_by:
                 return await self._collect()
-        elif message.type is not aiohttp.WSMsgType.BINARY:  # Binary ones are previews.
+        elif message.type is aiohttp.WSMsgType.BINARY:
+            picture = preview_of(message.data)
+            if picture and self.preview is not None:
+                self.preview(picture)
+        else:
             await self.hang_up()
         return None
 

@@ -94,7 +94,8 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The simulator, slow enough for a job to be met while it runs."""
     base = tmp_path_factory.mktemp("comfyui")
     lay_models(base)
-    with simulator(base, "--cpu", env={"COMFYSIM_STEP_SECONDS": "0.2"}, packs=False) as server:
+    slow = {"COMFYSIM_STEP_SECONDS": "0.2"}
+    with simulator(base, "--cpu", "--preview-method=auto", env=slow, packs=False) as server:
         yield server
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import openai
 import pytest
@@ -172,3 +173,46 @@ class TestLinks:
             wait_for(lambda: not list((tmp_path / "state" / "results").iterdir()))
         for file in others:
             file.unlink()
+
+
+class TestStreams:
+    SLOW: ClassVar[Any] = {"prompt": "a", "model": "text-to-image", "size": "256x256", "stream": True}
+
+    def test_half_made_pictures_come_before_the_whole_one(self, ann: openai.OpenAI) -> None:
+        events = list(ann.images.generate(**self.SLOW, n=2, partial_images=2, extra_body={"steps": 5}))
+        each = ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+        assert [event.type for event in events] == each * 2
+        assert [event.partial_image_index for event in events[:2]] == [0, 1]
+        half, _, whole, *_ = [Image.open(io.BytesIO(base64.b64decode(event.b64_json))) for event in events]
+        assert (half.format, whole.format, whole.size) == ("JPEG", "PNG", (256, 256))
+
+    def test_an_edit_too_and_none_where_none_are_asked_for(self, ann: openai.OpenAI) -> None:
+        events = list(ann.images.edit(image=drawn(), prompt="a", stream=True, extra_body={"steps": 3}))
+        assert [event.type for event in events] == ["image_edit.completed"]
+
+    def test_what_is_wrong_from_the_start_has_its_status(self, ann: openai.OpenAI) -> None:
+        for wrong in ({"n": 0}, {"partial_images": 4}, {"response_format": "url"}):
+            with pytest.raises(openai.BadRequestError) as refused:
+                ann.images.generate(**{**self.SLOW, **wrong})
+            assert refused.value.param == next(iter(wrong))
+
+    def test_what_goes_wrong_later_is_an_event(self, tmp_path: Path, comfyui: Server) -> None:
+        with running(tmp_path, comfyui.url, **exchanging(comfyui), job_seconds=1) as service:
+            with client(service) as ann, pytest.raises(openai.APIError) as late:
+                list(ann.images.generate(**self.SLOW, extra_body={"steps": 100}))
+            assert late.value.code == "timeout"
+
+    def test_a_client_that_stops_reading_stops_the_job_and_counts_no_more(
+        self, tmp_path: Path, comfyui: Server
+    ) -> None:
+        limits = {"concurrent_requests": 1}
+        with (
+            running(tmp_path, comfyui.url, **exchanging(comfyui), **limits) as service,
+            client(service) as ann,
+        ):
+            stream = ann.images.generate(**self.SLOW, partial_images=3, extra_body={"steps": 100})
+            assert next(iter(stream)).type == "image_generation.partial_image"
+            stream.close()
+            comfyui.wait_idle()
+            wait_for(lambda: "client_gone" in service.ask("GET", "/metrics").text)
+            assert list(ann.images.generate(**self.SLOW, extra_body=FAST))

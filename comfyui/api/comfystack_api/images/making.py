@@ -22,6 +22,16 @@ from .refusals import of_error
 Ended = Callable[[str, float, str], None]
 
 
+class Watcher:
+    """Hears of one job while it runs; this one does nothing with it."""
+
+    def progress(self, progress: Progress) -> None:
+        """How far it is."""
+
+    def preview(self, picture: bytes) -> None:
+        """The picture as it is so far."""
+
+
 @dataclass(frozen=True)
 class Kitchen:
     """What a job needs."""
@@ -34,9 +44,7 @@ class Kitchen:
     ended: Ended = lambda *_: None
     working: set[str] = field(default_factory=set)
 
-    async def make(
-        self, workflow: str, graph: Graph, owner: str, target: Path, watch: Callable[[Progress], None]
-    ) -> None:
+    async def make(self, workflow: str, graph: Graph, owner: str, target: Path, watch: Watcher) -> None:
         """Runs a graph and moves its picture to `target`. Raises Refused; cancelled, it cancels the job."""
         job = str(uuid.uuid4())
         began: list[float] = []
@@ -45,14 +53,14 @@ class Kitchen:
         def notice(progress: Progress) -> None:
             if progress.state != "queued" and not began:
                 began.append(clock())
-            watch(progress)
+            watch.progress(progress)
 
         self.exchange.expect(graph, job)
         self.owners.keep(job, owner)
         code = ""
         try:
             async with self._awaited(job):
-                result = await jobs.run(self.transport, graph, notice, self.job_seconds, job)
+                result = await jobs.run(self.transport, graph, notice, self.job_seconds, job, watch.preview)
             await asyncio.to_thread(self.exchange.take, result, target)
         except ComfyError as error:
             refused = of_error(error)

@@ -3,117 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import time
-import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack, aclosing
 from typing import Any
 
-from comfystack import ComfyError
-from comfystack.events import ImageRef
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ..entrance import decision_of
-from . import bodies, catalogue, pictures, schemas, wishes
+from . import bodies, schemas, streams
 from .bodies import Body
-from .catalogue import MASK, Model
 from .limits import Limits
-from .making import Kitchen
-from .refusals import Refused, of_error
-from .results import Results
-from .wishes import Wish
+from .orders import Orders
+from .refusals import Refused
 
 _NAME = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
 # For the logs of whoever looks there: nobody gets this answer.
 CLIENT_GONE = 499
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 class Pictures:
     """The routes' common parts."""
 
-    def __init__(
-        self, kitchen: Kitchen, results: Results, limits: Limits, upload_bytes: int, image_pixels: int
-    ) -> None:
-        self.kitchen, self.results, self.limits = kitchen, results, limits
-        self.upload_bytes, self.image_pixels = upload_bytes, image_pixels
+    def __init__(self, orders: Orders, limits: Limits, upload_bytes: int) -> None:
+        self.orders, self._limits, self._upload_bytes = orders, limits, upload_bytes
         self.created = int(time.time())
-        # A decoded picture takes hundreds of megabytes.
-        self._one_decoder = asyncio.Lock()
-
-    async def models(self) -> dict[str, Model]:
-        try:
-            return await catalogue.available(self.kitchen.transport)
-        except ComfyError as error:
-            raise of_error(error) from None
 
     async def answered(self, request: Request, read: Callable[[Request, int], Awaitable[Body]]) -> Response:
         """The answer to a request for pictures, unless its client leaves first."""
         owner = _owner(request)
-        with self.limits.one(owner):
-            body = await read(request, self.upload_bytes)
-            work = asyncio.create_task(self._made(request, body, owner))
-            left = asyncio.create_task(_left(request))
+        with ExitStack() as counted:
+            counted.enter_context(self._limits.one(owner))
+            body = await read(request, self._upload_bytes)
+            order = await self.orders.taken(body, owner, f"{_base(request)}/v1/images/files")
+            counted.callback(self.orders.kitchen.exchange.clear, order.key)
+            if order.wish.stream:
+                events = _until_gone(request, streams.events(self.orders, order))
+                return _Streamed(events, counted.pop_all())
+            work = asyncio.ensure_future(self.orders.whole(order))
             try:
-                await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
+                if await _first(request, work):
                     return JSONResponse(work.result())
                 return Response(status_code=CLIENT_GONE)
             finally:
-                for task in (work, left):
-                    task.cancel()
-                    with suppress(asyncio.CancelledError, Refused):
-                        await task
+                work.cancel()
+                await asyncio.wait({work})
 
-    async def _made(self, request: Request, body: Body, owner: str) -> dict[str, Any]:
-        wish = wishes.read(body.fields)
-        masked = body.mask is not None
-        model = catalogue.chosen(await self.models(), wish.model, len(body.images), masked)
-        # Once without the pictures, so that what is wrong with a field is told before they are looked at.
-        stand_ins = [ImageRef("none.png")] * len(body.images)
-        wishes.graph_of(wish, model, stand_ins, stand_ins[0] if masked else None, 0)
-        key = str(uuid.uuid4())
-        try:
-            images, mask = await self._laid_down(key, body)
-            data = []
-            for number in range(wish.n):
-                graph = wishes.graph_of(wish, model, images, mask, number)
-                name = uuid.uuid4().hex
-                room = self.results.room(name)
-                await self.kitchen.make(model.name, graph, owner, room, lambda _: None)
-                data.append(await self._shown(request, wish, name, owner) | {"seed": wish.seed_of(number)})
-        finally:
-            self.kitchen.exchange.clear(key)
-        return {"created": int(time.time()), "data": data, "output_format": "png"}
 
-    async def _laid_down(self, key: str, body: Body) -> tuple[list[ImageRef], ImageRef | None]:
-        """The uploads where ComfyUI finds them, each looked at first."""
-        give = self.kitchen.exchange.give
-        images: list[ImageRef] = []
-        first: tuple[int, int] | None = None
-        async with self._one_decoder:
-            for number, content in enumerate(body.images, start=1):
-                name = "image" if len(body.images) == 1 else f"image[{number - 1}]"
-                picture = await asyncio.to_thread(pictures.looked_at, content, name, self.image_pixels)
-                first = first or picture.size
-                images.append(give(key, f"image{number}", picture.suffix, picture.content))
-            if body.mask is None or first is None:
-                return images, None
-            area = await asyncio.to_thread(pictures.repainted, body.mask, first, self.image_pixels)
-            return images, give(key, MASK, "png", area)
+class _Streamed(StreamingResponse):
+    """Events of a request that counts as being at work until the last one, and whose job ends with them."""
 
-    async def _shown(self, request: Request, wish: Wish, name: str, owner: str) -> dict[str, Any]:
-        file = self.results.room(name)
-        if wish.response_format == "url":
-            self.results.keep(name, owner)
-            return {"url": f"{_base(request)}/v1/images/files/{name}"}
-        content = await asyncio.to_thread(file.read_bytes)
-        file.unlink()
-        return {"b64_json": base64.b64encode(content).decode()}
+    def __init__(self, events: AsyncGenerator[str], counted: ExitStack) -> None:
+        super().__init__(events, media_type=streams.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+        self._events, self._counted = events, counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._counted:
+            async with aclosing(self._events):
+                await super().__call__(scope, receive, send)
 
 
 def routes(pictures_of: Pictures) -> APIRouter:
@@ -123,14 +73,14 @@ def routes(pictures_of: Pictures) -> APIRouter:
     @router.get("/models", openapi_extra=schemas.MODELS)
     async def listed(_: Request) -> Response:
         """The workflows whose model files this deployment has."""
-        models = await pictures_of.models()
+        models = await pictures_of.orders.models()
         data = [one.shown(pictures_of.created) for one in models.values()]
         return JSONResponse({"object": "list", "data": data})
 
     @router.get("/models/{name}", openapi_extra=schemas.MODEL)
     async def one(name: str) -> Response:
         """One of them."""
-        found = (await pictures_of.models()).get(name)
+        found = (await pictures_of.orders.models()).get(name)
         if found is None:
             raise Refused(404, "model_not_found", f"there is no model {name[:80]!r}", "model")
         return JSONResponse(found.shown(pictures_of.created))
@@ -148,7 +98,7 @@ def routes(pictures_of: Pictures) -> APIRouter:
     @router.get("/images/files/{name}", openapi_extra=schemas.FILE)
     async def file(request: Request, name: str) -> Response:
         """A picture that was asked for as url, for the token that asked."""
-        found = pictures_of.results.find(name, _owner(request))
+        found = pictures_of.orders.results.find(name, _owner(request))
         if found is None:
             raise Refused(404, "not_found", "there is no such picture of yours, or it has expired")
         headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
@@ -170,7 +120,33 @@ def _base(request: Request) -> str:
     return f"{scheme}://{host}" if _NAME.fullmatch(host) else ""
 
 
-async def _left(request: Request) -> None:
-    """Returns when the client has closed its connection. Its body has been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+async def _first(request: Request, work: asyncio.Future[Any]) -> bool:
+    """Waits for this work; False where the client leaves before it is done. Its body has been read."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    leaving = asyncio.ensure_future(left())
+    try:
+        await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return work.done()
+    finally:
+        leaving.cancel()
+
+
+async def _until_gone(request: Request, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """The events, of which a client that has left gets no more."""
+    async with aclosing(events):
+        while True:
+            event = asyncio.ensure_future(anext(events, None))
+            try:
+                if not await _first(request, event):
+                    return
+                text = event.result()
+            finally:
+                event.cancel()
+                await asyncio.wait({event})
+            if text is None:
+                return
+            yield text

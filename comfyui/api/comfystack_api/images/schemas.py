@@ -7,7 +7,7 @@ from typing import Any
 from comfystack import parameters
 
 from .catalogue import packaged
-from .wishes import MOST_PICTURES, PROMPT_CHARACTERS, SEEDS
+from .wishes import MOST_PARTIALS, MOST_PICTURES, PROMPT_CHARACTERS, SEEDS
 
 _TYPES = {"text": "string", "integer": "integer", "number": "number"}
 
@@ -32,6 +32,12 @@ _FIELDS: dict[str, Any] = {
     "size": {"type": "string", "default": "auto", "description": "auto or WIDTHxHEIGHT"},
     "response_format": {"type": "string", "enum": ["b64_json", "url"], "default": "b64_json"},
     "seed": {"type": "integer", "minimum": 0, "maximum": SEEDS - 1},
+    "stream": {
+        "type": "boolean",
+        "default": False,
+        "description": "server-sent events instead of one answer",
+    },
+    "partial_images": {"type": "integer", "minimum": 0, "maximum": MOST_PARTIALS, "default": 0},
 }
 _FILES: dict[str, Any] = {
     "image": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "string", "format": "binary"}},

@@ -16,6 +16,7 @@ from .refusals import of_error, wrong
 
 # OpenAI's own limits.
 MOST_PICTURES = 10
+MOST_PARTIALS = 3
 PROMPT_CHARACTERS = 32_000
 SEEDS = 2**64
 # One that survives every reader of JSON.
@@ -46,6 +47,9 @@ class Wish:
     size: tuple[int, int] | None
     response_format: Literal["url", "b64_json"]
     seed: int
+    stream: bool
+    # Half-made pictures that a stream shows before each whole one.
+    partial_images: int
     # Further parameters of the workflow, as they came.
     more: Mapping[str, Any]
 
@@ -71,9 +75,11 @@ def read(fields: Mapping[str, Any]) -> Wish:
         raise wrong("prompt", f"the prompt has {len(prompt)} characters; at most {PROMPT_CHARACTERS}")
     if model is not None and not isinstance(model, str):
         raise wrong("model", "the model is no text; GET /v1/models has their names")
-    if str(given.pop("stream", "false")).lower() != "false":
-        raise wrong("stream", "streaming is not offered; leave stream out", "unsupported_value")
-    _number("partial_images", given.pop("partial_images", 0), 0, 3)
+    stream = str(given.pop("stream", "false")).lower()
+    if stream not in ("true", "false"):
+        raise wrong("stream", f"stream is {stream[:40]!r}; expected: true or false")
+    if stream == "true" and given.get("response_format") == "url":
+        raise wrong("response_format", "a stream brings the pictures themselves; expected: b64_json")
     return Wish(
         prompt=prompt,
         model=model or None,
@@ -81,6 +87,8 @@ def read(fields: Mapping[str, Any]) -> Wish:
         size=_size(given.pop("size", "auto")),
         response_format=_format(given.pop("response_format", "b64_json")),
         seed=_number("seed", given.pop("seed", secrets.randbelow(_RANDOM_SEEDS)), 0, SEEDS - 1),
+        stream=stream == "true",
+        partial_images=_number("partial_images", given.pop("partial_images", 0), 0, MOST_PARTIALS),
         more=given,
     )
 
