@@ -75,13 +75,13 @@ def test_every_error_code_is_explained_and_none_is_invented() -> None:
     told = {span for row in pages.table(PAGE, "status", "code", "meaning") for span in pages.spans(row[1])}
     given = set(re.findall(r'(?:Refused\(\s*\d+,|_too_many\(\d+,|code = )\s*"([a-z_]+)"', code))
     given |= set(re.findall(r'"((?:invalid|image|missing|unknown|unsupported)_[a-z_]+)"', code))
-    given -= {"invalid_request_error", "client_gone"}
+    given -= {"invalid_request_error", "image_edit", "image_generation"}
     assert told == given | {"invalid_value", "execution_failed", "out_of_memory"}
 
 
 def test_every_field_of_openais_that_has_no_effect_is_told() -> None:
     told = {span for row in pages.table(PAGE, "field", "meaning") for span in pages.spans(row[0])}
-    assert {*wishes._FIELDS, *wishes._WITHOUT_EFFECT} - told == {"partial_images", "output_compression"}
+    assert {*wishes._FIELDS, *wishes._WITHOUT_EFFECT} - told == {"output_compression"}
 
 
 def test_the_limits_are_the_defaults_of_the_role() -> None:
