@@ -74,8 +74,8 @@ def test_every_error_code_is_explained_and_none_is_invented() -> None:
     code = "\n".join(path.read_text() for path in CODE)
     told = {span for row in pages.table(PAGE, "status", "code", "meaning") for span in pages.spans(row[1])}
     given = set(re.findall(r'(?:Refused\(\s*\d+,|_too_many\(\d+,|code = )\s*"([a-z_]+)"', code))
-    given |= set(re.findall(r'"((?:invalid|image|missing|unknown|unsupported)_[a-z_]+)"', code))
-    given -= {"invalid_request_error", "image_edit", "image_generation"}
+    given |= set(re.findall(r'"((?:invalid|image_too|missing|unknown|unsupported)_[a-z_]+)"', code))
+    given -= {"invalid_request_error", "client_gone"}
     assert told == given | {"invalid_value", "execution_failed", "out_of_memory"}
 
 
