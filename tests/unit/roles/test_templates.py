@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import yaml
 from ansible.errors import AnsibleUndefinedVariable  # type: ignore[import-untyped]
+from comfystack_api.images.exchange import FOLDER
+from comfystack_api.settings import Settings, from_environment
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -319,6 +322,26 @@ class TestOneLimitForAll:
         assert {root.one(f"proxy_{way}_timeout").words[1] for way in ("read", "send")} == {f"{seconds}s"}
         told = rendering.value("_iis_gateway_server_settings", "iis_gateway", given_)
         assert [one["value"] for one in told if one["name"] == "timeout"] == [in_iis]
+
+
+class TestTheServiceApiInCompose:
+    def test_it_starts_with_the_numbers_of_the_role_and_its_own_are_the_same(self) -> None:
+        service = yaml.safe_load(rendering.render(API, "api_service", LEAST))["services"]["api"]
+        environment = {name: str(value) for name, value in service["environment"].items()}
+        read = from_environment(environment)
+        own = Settings(read.comfyui_url, read.tokens_file, read.state_dir)
+        assert read == own
+        known = {field.name.upper() for field in fields(Settings)}
+        assert {name.removeprefix("API_") for name in environment} <= known
+
+    def test_it_shares_two_folders_with_comfyui_and_no_more(self) -> None:
+        service = yaml.safe_load(rendering.render(API, "api_service", LEAST))["services"]["api"]
+        data = "/opt/comfystack/data"
+        shared = [one.split(":") for one in service["volumes"] if one.startswith(data)]
+        assert shared == [
+            [f"{data}/input/{FOLDER}", str(Settings.incoming_dir)],
+            [f"{data}/output/{FOLDER}", str(Settings.outgoing_dir)],
+        ]
 
 
 class TestTheRulesForIis:
