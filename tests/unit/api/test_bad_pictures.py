@@ -186,6 +186,7 @@ class TestUploads:
             ({"image": drawn(), "mask": masked(), "model": "edit"}, "invalid_value", "mask"),
             ({"image": drawn(), "model": "inpaint"}, "missing_required_parameter", "mask"),
             ({"image": drawn(), "model": "merge-2"}, "invalid_value", "image"),
+            ({"image": [drawn()] * 2, "model": "product-showcase"}, "invalid_value", "image"),
         ],
     )
     def test_a_bad_one_is_told_and_nothing_of_it_stays(

@@ -129,6 +129,12 @@ class TestEdits:
         left = [abs(result.getpixel((x, 120))[0] - before.getpixel((x, 112))[0]) for x in range(10, 120)]  # type: ignore[index]
         assert sum(right) / len(right) < 10 < sum(left) / len(left)
 
+    def test_a_mask_is_that_of_the_first_of_several_images(self, ann: openai.OpenAI) -> None:
+        images = [drawn(), drawn((256, 256))]
+        made = ann.images.edit(image=images, mask=masked(), prompt="a", size="320x256", extra_body=FAST)
+        assert made.data is not None
+        assert '"image2_scaled"' in str(seen(made.data[0]).info["prompt"])
+
     def test_a_size_cuts_and_scales(self, ann: openai.OpenAI) -> None:
         made = ann.images.edit(image=drawn(), prompt="a", size="512x1024", extra_body=FAST)
         assert made.data is not None

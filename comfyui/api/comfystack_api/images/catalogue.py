@@ -10,7 +10,7 @@ from comfystack import graphs, parameters
 from comfystack.failures import MODEL_FOLDERS
 from comfystack.transport import Transport
 
-from .refusals import Refused
+from .refusals import Refused, wrong
 
 MASK = "mask"
 # What is taken where a request names no model: the first of these that is there.
@@ -94,26 +94,21 @@ def chosen(models: dict[str, Model], wanted: str | None, images: int, mask: bool
     """The model for a request; a Refused where it is not there or is not made for this."""
     fitting = {name: one for name, one in models.items() if one.generates == (images == 0)}
     if wanted is None:
-        for name in PREFERRED:
-            one = fitting.get(name)
-            if one is not None and one.takes_mask == mask:
-                return one
-        raise Refused(404, "model_not_found", "this deployment has no model for such a request", "model")
+        wanted = next((one for one in PREFERRED if one in fitting and fitting[one].takes_mask == mask), "")
+        if not wanted:
+            raise Refused(404, "model_not_found", "this deployment has no model for such a request", "model")
     if wanted not in fitting:
-        raise Refused(
-            404,
-            "model_not_found",
-            f"there is no model {wanted[:80]!r} for this; expected one of {', '.join(fitting) or 'none'}",
-            "model",
-        )
+        names = ", ".join(fitting) or "none"
+        message = f"there is no model {wanted[:80]!r} for this; expected one of {names}"
+        raise Refused(404, "model_not_found", message, "model")
     model = fitting[wanted]
     if mask and not model.takes_mask:
         takers = ", ".join(name for name, one in fitting.items() if one.takes_mask)
-        raise Refused(400, "invalid_value", f"model {wanted} takes no mask; {takers or 'none'} does", "mask")
+        raise wrong(MASK, f"model {wanted} takes no mask; {takers or 'none'} does")
     if model.takes_mask and not mask:
-        raise Refused(400, "missing_required_parameter", f"model {wanted} needs a mask", "mask")
+        raise wrong(MASK, f"model {wanted} needs a mask", "missing_required_parameter")
     if not model.fewest <= images <= len(model.images):
         few, many = model.fewest, len(model.images)
         expected = str(few) if few == many else f"{few} to {many}"
-        raise Refused(400, "invalid_value", f"{images} images; model {wanted} takes {expected}", "image")
+        raise wrong("image", f"{images} images; model {wanted} takes {expected}")
     return model
