@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import comfystack
 import pytest
+from comfystack_api.images.refusals import of_error
 from comfystack_api.state import State
 from PIL import Image
 
@@ -291,3 +293,43 @@ class TestAnEndInBetween:
             ):
                 told(answer, 503, "comfyui_unavailable", None)
                 assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("place", "code"), [("incoming_dir", "upload_unwritable"), ("outgoing_dir", "result_missing")]
+)
+def test_a_folder_that_is_not_shared_with_comfyui_is_told(
+    tmp_path: Path, comfyui: Server, place: str, code: str
+) -> None:
+    folders = {**exchanging(comfyui), place: tmp_path / "elsewhere"}
+    with running(tmp_path, comfyui.url, **folders) as service:
+        told(edit(service, {"image": drawn()}), 502, code, None)
+    for folder in exchanging(comfyui).values():
+        for file in folder.iterdir():
+            file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (comfystack.InputError, 400, "invalid_value"),
+        (comfystack.ModelMissingError, 404, "model_not_found"),
+        (comfystack.ValidationError, 502, "execution_failed"),
+        (comfystack.ExecutionError, 502, "execution_failed"),
+        (comfystack.OutOfMemoryError, 502, "out_of_memory"),
+        (comfystack.JobInterruptedError, 409, "cancelled"),
+        (comfystack.JobCancelledError, 409, "cancelled"),
+        (comfystack.JobTimeoutError, 504, "timeout"),
+        (comfystack.ServerGoneError, 503, "comfyui_unavailable"),
+        (comfystack.UnexpectedAnswerError, 502, "execution_failed"),
+        (comfystack.AuthenticationError, 502, "execution_failed"),
+        (comfystack.TooLargeError, 502, "execution_failed"),
+    ],
+)
+def test_no_error_of_a_job_is_a_500_and_only_a_comfyui_that_is_away_is_worth_another_try(
+    error: type[comfystack.ComfyError], status: int, code: str
+) -> None:
+    refused = of_error(error("steps 0", "steps from 1", "correct it"))
+    assert (refused.status, refused.code) == (status, code)
+    again = status in (400, 404) or "Retry-After" in refused.headers
+    assert again is ("X-Should-Retry" not in refused.headers)
