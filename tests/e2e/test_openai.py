@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import openai
 import pytest
 from PIL import Image
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.contract.server import wait_for
 from tests.lab.names import PUBLIC_NAME
 
 from .running import Done
@@ -24,10 +20,6 @@ from .site import Lab
 from .test_sign_in import tokens
 
 FAST = {"steps": 2, "seed": 7}
-# Of some twenty seconds, so that it can be met while it runs.
-SLOW = {"prompt": "a", "model": "text-to-image", "size": "256x256", "n": 10, "steps": 40}
-# Ends what hangs.
-AT_MOST = 120
 
 
 @pytest.fixture(scope="module")
@@ -153,64 +145,3 @@ def test_a_stream_shows_the_picture_while_it_is_made(client: openai.OpenAI) -> N
         "partial_image",
         "completed",
     ]
-
-
-def begun(lab: Lab, public: ssl.SSLContext, token: str) -> ssl.SSLSocket:
-    """A client in the middle of a request that takes long."""
-    body = json.dumps(SLOW)
-    plain = socket.create_connection((PUBLIC_NAME, 443), timeout=AT_MOST)
-    stream = public.wrap_socket(plain, server_hostname=PUBLIC_NAME)
-    stream.sendall(
-        f"POST /v1/images/generations HTTP/1.1\r\nHost: {PUBLIC_NAME}\r\nConnection: close\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-    )
-    wait_for(lambda: running(lab), seconds=AT_MOST)
-    return stream
-
-
-def running(lab: Lab) -> list[Any]:
-    said = json.loads(lab.client("queue", "queue", "--json").ended_well().output)
-    return [*said["queue_running"], *said["queue_pending"]]
-
-
-def metric(admin: openai.OpenAI, name: str, **labels: str) -> float:
-    text = admin.get(f"https://{PUBLIC_NAME}/metrics", cast_to=str)
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    return found[0] if found else 0.0
-
-
-def test_the_job_of_a_client_that_vanishes_is_cancelled_and_the_metrics_say_so(
-    lab: Lab, public: ssl.SSLContext, user: str
-) -> None:
-    with opened(public, lab.secret("token")) as admin:
-        before = metric(admin, "comfystack_job_failures_total", type="client_gone")
-        with closing(begun(lab, public, user)):
-            pass
-        gone = {"name": "comfystack_job_failures_total", "type": "client_gone"}
-        wait_for(lambda: metric(admin, gone["name"], type=gone["type"]) == before + 1, seconds=AT_MOST)
-        assert running(lab) == []
-        assert metric(admin, "comfystack_job_seconds_count", workflow="edit") > 0
-        assert metric(admin, "comfystack_gpu_memory_total_bytes", gpu="NVIDIA GeForce RTX 3090") > 0
-    with opened(public, user) as one, pytest.raises(openai.PermissionDeniedError):
-        metric(one, "comfystack_comfyui_up")
-
-
-def test_a_comfyui_that_restarts_in_between_is_a_503_that_says_when_to_come_again(
-    lab: Lab, public: ssl.SSLContext, user: str
-) -> None:
-    with closing(begun(lab, public, user)) as stream:
-        lab.guest("comfyui-restarted", "docker restart -t 0 comfyui-qwen")
-        answer = b"".join(iter(lambda: stream.recv(65536), b"")).decode()
-    head, _, body = answer.partition("\r\n\r\n")
-    assert " 503 " in head.splitlines()[0]
-    assert "retry-after: 30" in head.lower()
-    assert json.loads(body[body.index("{") : body.rindex("}") + 1])["error"]["code"] == "comfyui_unavailable"
-    wait_for(
-        lambda: "healthy" in lab.guest("health", "docker inspect -f '{{.State.Health.Status}}' comfyui-qwen")
-    )
