@@ -158,7 +158,7 @@ def free_port() -> int:
 def simulator(
     base: Path, *options: str, env: Mapping[str, str] | None = None, packs: bool = True, port: int = 0
 ) -> Iterator[Server]:
-    """The simulator on a port, by default a free one, with `base` as its base directory, both custom node packs installed."""
+    """The simulator on a port, by default a free one, in a base directory, both custom node packs installed."""
     (base / "custom_nodes").mkdir(parents=True, exist_ok=True)
     for pack in (TREE / "packs").iterdir() if packs else ():
         (base / "custom_nodes" / pack.name).symlink_to(pack)
