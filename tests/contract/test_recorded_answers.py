@@ -30,6 +30,8 @@ STATELESS = samples.names(
     "view_traversal",
 )
 NEEDS_A_JOB = {"get_jobs"}
+# Recorded from a fresh server without shared models; how another one may differ is said below.
+OF_A_SITE = {"get_users", "get_internal_folder_paths"}
 WITHOUT_MODELS = {"get_models_loras", "prompt_400_model_missing"}
 UPLOADS = [
     "upload_image",
@@ -48,12 +50,26 @@ def uploaded(server: Server) -> None:
         samples.assert_same(server, name, samples.replay(server, name))
 
 
-@pytest.mark.parametrize("name", [name for name in STATELESS if name not in NEEDS_A_JOB])
+@pytest.mark.parametrize("name", [name for name in STATELESS if name not in NEEDS_A_JOB | OF_A_SITE])
 def test_the_answer_is_the_recorded_one(server: Server, name: str) -> None:
     server.wait_idle()
     if name in WITHOUT_MODELS and server.get("/models/loras").json():
         pytest.skip("recorded from a server without models, and this one has some")
     samples.assert_same(server, name, samples.replay(server, name))
+
+
+def test_whether_somebody_has_settings_is_told(server: Server) -> None:
+    recorded = samples.body("get_users")
+    assert {**server.get("/users").json(), "migrated": False} == recorded
+    assert server.ask("POST", "/userdata/contract.json", b"{}").status == 200
+    assert server.get("/users").json() == {**recorded, "migrated": True}
+    assert server.ask("DELETE", "/userdata/contract.json").status == 204
+
+
+def test_the_folders_of_models_are_the_recorded_ones_and_those_that_are_shared(server: Server) -> None:
+    shown = samples.normal(server.get("/internal/folder_paths").json(), server)
+    for kind, folders in samples.normal(samples.body("get_internal_folder_paths"), server).items():
+        assert [folder for folder in shown[kind] if folder.startswith("<comfyui>")] == folders, kind
 
 
 @pytest.mark.parametrize(
