@@ -56,13 +56,18 @@ class Progress:
 
 @dataclass
 class Story:
-    """One job as its messages tell it; `ended_by` is the last one ("" while it goes on)."""
+    """One job as its messages tell it; `ended_by` is the last one ("" while it goes on).
+
+    `outputs` are those that were told, node by node; all of them once `succeeded`, if no message was missed.
+    """
 
     prompt_id: str
     graph: Graph
     progress: Progress = field(init=False)
     ended_by: str = ""
     ending: Mapping[str, Any] = field(default_factory=dict)
+    succeeded: bool = False
+    outputs: dict[str, Any] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -83,6 +88,8 @@ class Story:
         elif kind == "executing" and data.get("node") is None:
             # Sent after the history is written, unlike execution_success.
             self.ended_by, self.ending = "executed", data
+        elif kind == "execution_success":
+            self.succeeded = True
         else:
             self._advance(kind, data)
         return self.progress != before
@@ -93,6 +100,8 @@ class Story:
             self._done.update(str(node) for node in data.get("nodes") or ())
         elif kind == "executed":
             self._done.add(str(data.get("node")))
+            output = data.get("output")
+            self.outputs[str(data.get("node"))] = output if isinstance(output, Mapping) else {}
         elif kind == "executing":
             if str(data["node"]) != node_id:
                 node_id, step, steps = str(data["node"]), 0, 0

@@ -105,19 +105,21 @@ async def run(
     If this side stops waiting (time is up, the caller gives up), the job is cancelled on the server:
     no card works for nobody.
     """
-    prompt_id, client_id = _checked_id(own_id), str(uuid.uuid4())
-    watch = _Watch(transport, Story(prompt_id, graph), notify, client_id, preview)
+    prompt_id = _checked_id(own_id)
+    watch = _Watch(transport, Story(prompt_id, graph), notify, preview)
     sending: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(timeout):
-            await watch.dial()
+            await watch.begin()
             sending = asyncio.create_task(
-                _submit(transport, graph, prompt_id, client_id, perhaps_known=own_id is not None)
+                _submit(transport, graph, prompt_id, watch.client_id, perhaps_known=own_id is not None)
             )
             # Shielded: a submission cut in half might be carried out after its cancellation.
             await asyncio.shield(sending)
             notify(watch.story.progress)
-            return await watch.to_the_end()
+            result = await watch.to_the_end()
+            watch.leave()
+            return result
     except (TimeoutError, asyncio.CancelledError) as stop:
         cancelled = sending is None or await _abandon(transport, prompt_id, sending)
         end = (
@@ -211,16 +213,30 @@ async def _submit(
 class _Watch:
     """Follows one submitted job; loses the socket or the server without losing the job."""
 
-    def __init__(
-        self, transport: Transport, story: Story, notify: Notify, client_id: str, preview: Preview | None
-    ) -> None:
-        self.transport, self.story, self.notify, self.client_id = transport, story, notify, client_id
-        self.preview = preview
+    def __init__(self, transport: Transport, story: Story, notify: Notify, preview: Preview | None) -> None:
+        self.transport, self.story, self.notify, self.preview = transport, story, notify, preview
+        self.client_id = str(uuid.uuid4())
         self.socket: aiohttp.ClientWebSocketResponse | None = None
         self.look_at = 0.0
         self.dial_at = 0.0
+        # Whether the socket has been open from before the submission: then it told everything.
+        self.heard_all = True
         self.away_since: float | None = None
         self.was_away = False
+
+    async def begin(self) -> None:
+        """Has a socket before the job is sent, if one can be had."""
+        spare = self.transport.spare_socket()
+        if spare is None:
+            await self.dial()
+        else:
+            self.client_id, self.socket = spare
+
+    def leave(self) -> None:
+        """Leaves a socket that has told everything so far for the next job."""
+        if self.heard_all and self.socket is not None:
+            self.transport.keep_socket(self.client_id, self.socket)
+            self.socket = None
 
     async def dial(self) -> None:
         """Open the socket if it can be had; the server keeps telling the same client id."""
@@ -228,8 +244,10 @@ class _Watch:
             return
         self.dial_at = _now() + REDIAL_SECONDS
         self.socket = await self.transport.websocket("/ws", {"clientId": self.client_id})
+        self.heard_all = self.heard_all and self.socket is not None
 
     async def hang_up(self) -> None:
+        self.heard_all = False
         if self.socket is not None:
             with suppress(aiohttp.ClientError, OSError):
                 await self.socket.close()
@@ -271,6 +289,11 @@ class _Watch:
 
     async def _collect(self) -> Result | None:
         """The result of a job whose end was announced; by looking, should the history not have it."""
+        if self.heard_all and self.story.succeeded:
+            told = {"outputs": self.story.outputs, "status": {"status_str": "success"}}
+            # Through a proxy with TLS, the question for the history would take a fourth of the time.
+            if result_of(self.story.prompt_id, told).images:
+                return self._ended(told)
         self.story.ended_by = ""
         with suppress(ServerGoneError):
             reply = await self.transport.exchange("GET", f"/history/{self.story.prompt_id}")

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ CONNECT_SECONDS = 15.0
 HANDSHAKE_SECONDS = 10.0
 # Proxies drop silent WebSockets (IIS after 120 s); the ping also notices a peer that vanished.
 HEARTBEAT_SECONDS = 30.0
+# How long a job's socket is kept for the next one: less than a heartbeat, which nobody would answer meanwhile.
+SPARE_SECONDS = 20.0
 # Previews and text outputs arrive as single messages; aiohttp's 4 MiB would close the socket on them.
 MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -121,6 +124,15 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
         ) from None
 
 
+@dataclass(frozen=True)
+class _Spare:
+    """A socket between two jobs; `until` is a time of the event loop."""
+
+    client_id: str
+    socket: aiohttp.ClientWebSocketResponse
+    until: float
+
+
 class Transport:
     """Authenticated exchanges with one service. Belongs to the event loop that first uses it."""
 
@@ -150,6 +162,8 @@ class Transport:
             )
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
+        self._spare: _Spare | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Transport({str(self.base)!r})"
@@ -174,8 +188,32 @@ class Transport:
         return self._session
 
     async def close(self) -> None:
+        if self._spare is not None:
+            await _closed(self._spare.socket)
         if self._session is not None:
             await self._session.close()
+
+    def spare_socket(self) -> tuple[str, aiohttp.ClientWebSocketResponse] | None:
+        """The client id and the open socket that an earlier job left, once: a handshake less for the next one."""
+        spare, self._spare = self._spare, None
+        if spare is None or spare.socket.closed:
+            return None
+        if asyncio.get_running_loop().time() > spare.until:
+            self._let_go(spare.socket)
+            return None
+        return spare.client_id, spare.socket
+
+    def keep_socket(self, client_id: str, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Leaves a socket for the next job, in place of the one that was left before."""
+        if self._spare is not None:
+            self._let_go(self._spare.socket)
+        self._spare = _Spare(client_id, socket, asyncio.get_running_loop().time() + SPARE_SECONDS)
+
+    def _let_go(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Closes a socket without waiting for the other side, which may be gone."""
+        task = asyncio.create_task(_closed(socket))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def exchange(
         self,
@@ -225,6 +263,11 @@ class Transport:
             if isinstance(reason, TlsError):
                 raise reason from error
             return None
+
+
+async def _closed(socket: aiohttp.ClientWebSocketResponse) -> None:
+    with suppress(aiohttp.ClientError, OSError):
+        await socket.close()
 
 
 def _is_ipv4(host: str) -> bool:

@@ -43,6 +43,55 @@ def test_a_server_without_the_jobs_route_is_followed_by_its_queue(
     assert list(dict.fromkeys(seen)) == ["queued", "running", "finished"]
 
 
+def test_a_socket_that_told_everything_is_asked_no_history(server: ScriptedServer, connect: Connect) -> None:
+    result = connect(server).run(GRAPH)
+    assert [image.filename for image in result.images] == ["edit_00001_.png"]
+    assert not server.sent(f"/history/{result.prompt_id}")
+
+
+def test_the_next_job_hears_on_the_same_socket(server: ScriptedServer, connect: Connect) -> None:
+    client = connect(server)
+    for _ in range(3):
+        assert client.run(GRAPH).images == SAVED
+    assert len(server.sent("/ws")) == 1
+    assert len({body["client_id"] for body in server.sent("/prompt")}) == 1
+
+
+def test_a_socket_that_was_closed_between_two_jobs_is_dialled_anew(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    client = connect(server)
+    assert client.run(GRAPH).images == SAVED
+    server.down()
+    server.up()
+    assert client.run(GRAPH).images == SAVED
+
+
+def test_a_socket_of_long_ago_is_not_used(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SPARE_SECONDS", -1.0)
+    client = connect(server)
+    for _ in range(2):
+        assert client.run(GRAPH).images == SAVED
+    assert len(server.sent("/ws")) == 2
+
+
+def test_a_job_that_told_no_picture_has_its_history_looked_at(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    async def story(server: ScriptedServer, prompt_id: str) -> None:
+        await server.start(prompt_id)
+        await server.say("executed", node="saved", output=None, prompt_id=prompt_id)
+        await server.say("execution_success", prompt_id=prompt_id)
+        images = [{"filename": "kept.png", "subfolder": "", "type": "output"}]
+        server.end(prompt_id, {"saved": {"images": images}}, "success", "execution_success", {})
+        await server.say("executing", node=None, prompt_id=prompt_id)
+
+    server.story = story
+    assert [image.filename for image in connect(server).run(GRAPH).images] == ["kept.png"]
+
+
 def test_a_lost_websocket_does_not_lose_the_job(server: ScriptedServer, connect: Connect) -> None:
     async def story(server: ScriptedServer, prompt_id: str) -> None:
         await server.start(prompt_id)
