@@ -22,6 +22,7 @@ def machine() -> dict[str, str | int]:
         "measured": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "system": f"{platform.system()} {platform.release()}",
         "cores": os.cpu_count() or 0,
+        "load at the end": f"{os.getloadavg()[0]:.1f} over a minute",
         "python": platform.python_version(),
     }
 
