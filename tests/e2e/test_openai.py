@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import openai
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
+from tests.contract.server import wait_for
 from tests.lab.names import PUBLIC_NAME
+from tests.unit.api.test_bad_pictures import bomb
 
+from .public import ask
 from .running import Done
 from .site import Lab
 from .test_sign_in import tokens
 
 FAST = {"steps": 2, "seed": 7}
+# Of some twenty seconds, so that it can be met while it runs.
+SLOW = {"prompt": "a", "model": "text-to-image", "size": "256x256", "n": 10, "steps": 40}
+# In the guest, at the edge.
+_TOO_LARGE = """
+import http.client, json
+connection = http.client.HTTPConnection("127.0.0.1", 8188, timeout=60)
+connection.request("POST", "/v1/images/edits", b"", {headers!r})
+answer = connection.getresponse()
+print(json.dumps([answer.status, json.loads(answer.read())["error"]]))
+"""
+# Ends what hangs.
+AT_MOST = 120
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +144,21 @@ def test_what_is_wrong_is_told_as_openais_client_expects_it(client: openai.OpenA
         assert (refused.value.code, refused.value.param) == (code, next(iter(wrong)))
     with pytest.raises(openai.NotFoundError):
         client.images.generate(prompt="a", model="dall-e-9")
-    with pytest.raises(openai.BadRequestError) as bad:
-        client.images.edit(prompt="a", image=("../../x\r\nX-Injected: 1.png", b"no picture"))
-    assert bad.value.code == "invalid_image"
+    for content, code in ((b"no picture", "invalid_image"), (bomb(8192, 8192), "image_too_large")):
+        with pytest.raises(openai.BadRequestError) as bad:
+            client.images.edit(prompt="a", image=("../../x\r\nX-Injected: 1.png", content))
+        assert bad.value.code == code
+
+
+def test_an_upload_of_101_megabytes_is_refused_by_whoever_meets_it_first(lab: Lab, user: str) -> None:
+    headers = {"Authorization": f"Bearer {user}", "Content-Length": str(101 << 20)}
+    # IIS has no 413: what is announced as too large is a 404.13 there.
+    assert ask(lab, "POST", "/v1/images/edits", headers, b"").status == 404
+    status, error = json.loads(
+        lab.guest("too-large", f"python3 - <<'END'\n{_TOO_LARGE.format(headers=headers)}END")
+    )
+    assert (status, error["code"]) == (413, "too_large")
+    assert set(error) == {"message", "type", "param", "code"}
 
 
 def test_a_stream_shows_the_picture_while_it_is_made(client: openai.OpenAI) -> None:
@@ -145,3 +175,65 @@ def test_a_stream_shows_the_picture_while_it_is_made(client: openai.OpenAI) -> N
         "partial_image",
         "completed",
     ]
+
+
+def begun(lab: Lab, public: ssl.SSLContext, token: str) -> ssl.SSLSocket:
+    """A client in the middle of a request that takes long."""
+    body = json.dumps(SLOW)
+    plain = socket.create_connection((PUBLIC_NAME, 443), timeout=AT_MOST)
+    stream = public.wrap_socket(plain, server_hostname=PUBLIC_NAME)
+    stream.sendall(
+        f"POST /v1/images/generations HTTP/1.1\r\nHost: {PUBLIC_NAME}\r\nConnection: close\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    wait_for(lambda: running(lab), seconds=AT_MOST)
+    return stream
+
+
+def running(lab: Lab) -> list[Any]:
+    said = json.loads(lab.client("queue", "queue", "--json").ended_well().output)
+    return list(said["jobs"])
+
+
+def metric(admin: openai.OpenAI, name: str, **labels: str) -> float:
+    text = admin.get(f"https://{PUBLIC_NAME}/metrics", cast_to=str)
+    found = [
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return found[0] if found else 0.0
+
+
+def test_the_job_of_a_client_that_vanishes_is_cancelled_and_the_metrics_say_so(
+    lab: Lab, public: ssl.SSLContext, user: str, client: openai.OpenAI
+) -> None:
+    client.images.generate(prompt="a", model="text-to-image", size="256x256", extra_body=FAST)
+    with opened(public, lab.secret("token")) as admin:
+        before = metric(admin, "comfystack_job_failures_total", type="client_gone")
+        with closing(begun(lab, public, user)):
+            pass
+        gone = {"name": "comfystack_job_failures_total", "type": "client_gone"}
+        wait_for(lambda: metric(admin, gone["name"], type=gone["type"]) == before + 1, seconds=AT_MOST)
+        assert running(lab) == []
+        assert metric(admin, "comfystack_job_seconds_count", workflow="text-to-image") > 0
+        assert metric(admin, "comfystack_gpu_memory_total_bytes", gpu="NVIDIA GeForce RTX 3090") > 0
+    with pytest.raises(openai.PermissionDeniedError):
+        metric(client, "comfystack_comfyui_up")
+
+
+def test_a_comfyui_that_restarts_in_between_is_a_503_that_says_when_to_come_again(
+    lab: Lab, public: ssl.SSLContext, user: str
+) -> None:
+    with closing(begun(lab, public, user)) as stream:
+        lab.guest("comfyui-restarted", "docker restart -t 0 comfyui-qwen")
+        answer = b"".join(iter(lambda: stream.recv(65536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert " 503 " in head.splitlines()[0]
+    assert "retry-after: 30" in head.lower()
+    assert json.loads(body[body.index("{") : body.rindex("}") + 1])["error"]["code"] == "comfyui_unavailable"
+    wait_for(
+        lambda: "healthy" in lab.guest("health", "docker inspect -f '{{.State.Health.Status}}' comfyui-qwen")
+    )
