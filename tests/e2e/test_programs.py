@@ -17,6 +17,7 @@ from .site import BIN, Lab
 
 EXAMPLES = ROOT / "docs" / "examples"
 REFERENCE = ROOT / "docs" / "api-reference.md"
+OPENAI = ROOT / "docs" / "openai-api.md"
 # Ends what hangs.
 SECONDS = 120
 OLD_NOTEBOOKS = "0a1b2c3d-0000-4000-8000-00000000aaaa"
@@ -61,8 +62,9 @@ def test_a_program_that_can_set_no_header_brings_its_token_in_the_address(lab: L
         assert client.run({}, prompt_id=OLD_NOTEBOOKS).images
 
 
-def test_every_curl_line_of_the_reference_works_as_it_stands(
-    lab: Lab, deployed: Done, tmp_path: Path
+@pytest.mark.parametrize(("page", "words"), [(REFERENCE, "success "), (OPENAI, "comfystack_comfyui_up 1.0")])
+def test_every_curl_line_of_the_documentation_works_as_it_stands(
+    lab: Lab, deployed: Done, tmp_path: Path, page: Path, words: str
 ) -> None:
     """Typed into one shell after another, in a checkout whose lab is this one."""
     checkout = tmp_path / "checkout"
@@ -70,9 +72,9 @@ def test_every_curl_line_of_the_reference_works_as_it_stands(
     (checkout / "build" / "lab").symlink_to(lab.build)
     (checkout / "comfyui").symlink_to(ROOT / "comfyui")
     Image.radial_gradient("L").convert("RGB").resize((320, 240)).save(checkout / "photo.jpg")
-    blocks = [block.text for block in pages.blocks(REFERENCE, "sh")]
+    blocks = [block.text for block in pages.blocks(page, "sh")]
     lines = "\n".join(blocks)
-    elsewhere = [block.text for block in pages.blocks(REFERENCE) if block.language != "sh"]
+    elsewhere = [block.text for block in pages.blocks(page) if block.language != "sh"]
     assert "curl -" not in "".join(elsewhere), "a line that is not typed here"
     # The page says the port that the first lab gets.
     there = lab.access["connect_to"][PUBLIC_NAME]
@@ -85,7 +87,7 @@ def test_every_curl_line_of_the_reference_works_as_it_stands(
             said += _typed(f"curl-{number}", text, checkout)
     finally:
         settings.unlink(missing_ok=True)
-    assert "success " in said
+    assert words in said
     with Image.open(checkout / "winter.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1184, 880))
 
