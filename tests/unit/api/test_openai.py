@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import openai
 import pytest
+from comfystack import Progress
+from comfystack_api.images import streams
 from PIL import Image, PngImagePlugin
 
 from tests.contract.server import Server, wait_for
@@ -222,3 +224,13 @@ class TestStreams:
             comfyui.wait_idle()
             wait_for(lambda: "client_gone" in service.ask("GET", "/metrics").text)
             assert list(ann.images.generate(**self.SLOW, extra_body=FAST))
+
+    def test_a_picture_from_before_its_own_first_step_is_not_shown(self) -> None:
+        sent: list[tuple[int, bytes]] = []
+        partials = streams._Partials(3, lambda number, picture: sent.append((number, picture)))
+        partials.preview(b"somebody else's")
+        partials.progress(Progress("running", steps=4))
+        partials.preview(b"somebody else's")
+        partials.progress(Progress("running", step=1, steps=4))
+        partials.preview(b"mine")
+        assert sent == [(0, b"mine")]

@@ -37,8 +37,9 @@ class _Partials(Watcher):
         self._step, self._steps = progress.step, progress.steps
 
     def preview(self, picture: bytes) -> None:
+        # A preview does not say whose it is: before this job's own first step it could be another's.
         due = self._steps * (self._sent + 1) / (self._wanted + 1)
-        if self._sent < self._wanted and self._step >= due:
+        if self._step and self._sent < self._wanted and self._step >= due:
             self._send(self._sent, picture)
             self._sent += 1
 
