@@ -1,6 +1,7 @@
 """Writes the inventory of a new site from ansible/site_template/, from answers given or asked for.
 
-usage: new_site.py [NAME=…] [PUBLIC_NAME=…] [GUEST=USER@HOST[:PORT]] [WINDOWS=USER@HOST[:PORT]] [CARD=…] [MODELS=PATH]
+usage: new_site.py [NAME=…] [PUBLIC_NAME=…] [GUEST=USER@HOST[:PORT]|local] [WINDOWS=USER@HOST[:PORT]] [CARD=…]
+                   [MODELS=PATH]
 
 What is not given is asked, where somebody can answer. Nothing that exists is overwritten.
 """
@@ -18,6 +19,8 @@ from string import Template
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "ansible" / "site_template"
+# Its files take the place of the template's where Ansible runs in the guest itself.
+INSIDE = ROOT / "ansible" / "site_template_inside"
 # Folders of build/ that are somebody else's, and the inventory that stands for the lab.
 RESERVED = {"lab", "venv", "test-reports", "molecule"}
 HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
@@ -65,6 +68,10 @@ def _login(whose: str, port: int) -> Callable[[str], dict[str, str] | None]:
     return read
 
 
+def _guest(answer: str) -> dict[str, str] | None:
+    return {"guest_connection": "local"} if answer == "local" else _login("guest", 22)(answer)
+
+
 QUESTIONS = {
     "NAME": Question(
         "Short name of the site",
@@ -77,9 +84,9 @@ QUESTIONS = {
         _matching("public_name", rf"(?=.{{1,253}}$)({LABEL}\.)+[a-z][a-z0-9-]*[a-z0-9]"),
     ),
     "GUEST": Question(
-        "SSH login at the WSL guest or Docker host",
-        "USER@HOST or USER@HOST:PORT, such as siteadmin@192.0.2.10:2222",
-        _login("guest", 22),
+        "SSH login at the WSL guest or Docker host, or local where this is the guest itself",
+        "USER@HOST or USER@HOST:PORT, such as siteadmin@192.0.2.10:2222, or local",
+        _guest,
     ),
     "WINDOWS": Question(
         "WinRM login at the Windows host",
@@ -153,6 +160,17 @@ def values(arguments: list[str], can_ask: bool) -> dict[str, str]:
     return found
 
 
+def _files(site: dict[str, str]) -> dict[Path, Path]:
+    """The files of the inventory, by their place in it, and the template of each."""
+    templates = [TEMPLATE, *([INSIDE] if site.get("guest_connection") == "local" else [])]
+    return {
+        path.relative_to(template): path
+        for template in templates
+        for path in sorted(template.rglob("*"))
+        if path.is_file()
+    }
+
+
 def write(site: dict[str, str], inventories: Path) -> Path:
     """Writes the inventory and returns its folder, complete or not at all. Raises SiteError where it exists."""
     folder = inventories / site["name"]
@@ -164,8 +182,8 @@ def write(site: dict[str, str], inventories: Path) -> Path:
     # Beside its place, so that it comes there in one step.
     draft = Path(tempfile.mkdtemp(prefix=f".{site['name']}.", dir=inventories))
     try:
-        for source in sorted(path for path in TEMPLATE.rglob("*") if path.is_file()):
-            target = draft / source.relative_to(TEMPLATE)
+        for place, source in _files(site).items():
+            target = draft / place
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(Template(source.read_text()).substitute(site))
         draft.chmod(0o755)

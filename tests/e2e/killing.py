@@ -47,8 +47,8 @@ def _tasks(folder: Path, file: str) -> list[str]:
         found = []
         for task in tasks:
             (more,) = [task[key] for key in _FILES if key in task] or [None]
-            # A guest that exists is not made.
-            if more in ("preflight.yml", "provision.yml"):
+            # A guest that exists is not made, and does not start afresh.
+            if more in ("preflight.yml", "provision.yml") or str(more).startswith("restart"):
                 continue
             if more:
                 found += _tasks(folder, str(more))

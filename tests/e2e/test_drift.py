@@ -22,11 +22,11 @@ def test_a_check_of_a_drifted_site_shows_exactly_the_drift(lab: Lab, deployed: D
     done = lab.make("check-drift", "deploy", CHECK="1")
     assert (guest(lab, "after-drift-check"), windows(lab)) == before
     assert told(done, CHANGES) == [
+        "windows-host",
+        "wsl_host : The service behind the port proxy runs",
         "gpu-host",
         "comfyui_service : ComfyUI is up with this image, card and configuration",
         "edge_proxy : The configuration is in place",
-        "windows-host",
-        "wsl_host : The service behind the port proxy runs",
     ]
     for line in (r"-\s+worker_connections 512;", r"\+\s+worker_connections 1024;"):
         assert re.search(rf"^{line}$", done.output, re.MULTILINE), done

@@ -56,6 +56,7 @@ PLAIN = {
         "ssh",
         "ssh-copy-id",
         "systemctl",
+        "tail",
         "tee",
         "umask",
     ),

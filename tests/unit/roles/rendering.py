@@ -24,6 +24,9 @@ LEAST: dict[str, object] = {
     "site_public_name": "images.example.org",
     "site_public_sites": [{"name": "images.example.org", "backend_port": 8188}],
     "site_token_file": "/build/plain/token",
+    # Ansible's own, and what role wsl_host is told where it starts WSL afresh.
+    "ansible_inventory_sources": ["/home/me/comfystack/inventories/plain"],
+    "wsl_host_restart": {"reasons": ["new settings"], "target": "deploy"},
     "comfyui_service_models_dir": "/srv/models",
     "api_service_tokens": [{"name": "operator", "token": "0123456789abcdef0123456789abcdef"}],
     "comfyui_image_reference": "comfystack/comfyui-qwen:0123456789ab",

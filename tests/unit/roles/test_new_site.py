@@ -60,6 +60,14 @@ def test_the_answers_stand_where_ansible_reads_them(written: Path) -> None:
     ]
 
 
+def test_the_guest_itself_can_be_the_controller(tmp_path: Path, written: Path) -> None:
+    assert run(tmp_path, NAME="inside", GUEST="local") == 0
+    hosts = yaml.safe_load((tmp_path / "inside" / "hosts.yml").read_text())["all"]["children"]
+    assert hosts["gpu_hosts"]["hosts"] == {"guest": {"ansible_connection": "local"}}
+    other = yaml.safe_load((written / "hosts.yml").read_text())["all"]["children"]
+    assert hosts["windows_hosts"] == other["windows_hosts"]
+
+
 def test_what_is_generated_for_the_site_has_its_own_folder(written: Path) -> None:
     # inventories/studio -> build/studio, two folders up.
     guest = rendering.site(written, "guest")
@@ -163,7 +171,7 @@ def test_whatever_is_accepted_comes_back_from_yaml_as_it_was(key: str, answer: s
     found = read(answer)
     if found is None:
         return
-    for path in (ROOT / "ansible" / "site_template").rglob("*.yml"):
+    for path in (ROOT / "ansible").glob("site_template*/**/*.yml"):
         known = {name: "x" for question in SCRIPT["QUESTIONS"].values() for name in _names(question)}
         text = SCRIPT["Template"](path.read_text()).substitute(
             {**known, "guest_port": "1", "windows_port": "1", **found}
@@ -193,7 +201,8 @@ class TestFromATerminal:
     def clone(self, tmp_path: Path) -> Path:
         """The parts of the repository that the target needs."""
         (tmp_path / "inventories").mkdir()
-        shutil.copytree(ROOT / "ansible" / "site_template", tmp_path / "ansible" / "site_template")
+        for name in ("site_template", "site_template_inside"):
+            shutil.copytree(ROOT / "ansible" / name, tmp_path / "ansible" / name)
         shutil.copy(ROOT / "ansible" / "new_site.py", tmp_path / "ansible")
         shutil.copy(ROOT / "Makefile", tmp_path)
         return tmp_path

@@ -51,13 +51,18 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(PRODUCTION, folder, ignore=shutil.ignore_patterns("vault.yml")))
 
 
-@pytest.fixture(scope="module", params=["production", "a new site"])
+NEW = {"a new site": {}, "a new site, from inside the guest": {"NAME": "inside", "GUEST": "local"}}
+
+
+@pytest.fixture(scope="module", params=["production", *NEW])
 def inventory(request: pytest.FixtureRequest, production: Path) -> Path:
     if request.param == "production":
         return production
-    if not (production.parent / "studio").exists():
-        assert test_new_site.run(production.parent) == 0
-    return production.parent / "studio"
+    changes = NEW[request.param]
+    folder = production.parent / {**test_new_site.ANSWERS, **changes}["NAME"]
+    if not folder.exists():
+        assert test_new_site.run(production.parent, **changes) == 0
+    return folder
 
 
 def host_of(inventory: Path, group: str) -> dict[str, Any]:
@@ -149,7 +154,8 @@ def test_the_guest_is_reached_by_what_is_written_out(inventory: Path) -> None:
     # Verify takes these from `ansible-inventory --list`, where no template is resolved.
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())["all"]["children"]["gpu_hosts"]["hosts"]
     (guest,) = hosts.values()
-    assert set(guest) == {"ansible_host", "ansible_port", "ansible_user"}
+    login = {"ansible_host", "ansible_port", "ansible_user"}
+    assert set(guest) == login or guest == {"ansible_connection": "local"}
     assert "{{" not in str(guest)
 
 

@@ -62,6 +62,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     package = installers.package("WSL", {WSL_EXE: "2.6.1.0"})
     (folder / "wsl.msi").write_bytes(package)
     (folder / "rootfs.tar").write_bytes(ROOT_FS)
+    ssh = folder / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o700)
     (folder / "key.pub").write_text("ssh-ed25519 AAAA somebody\n")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -70,9 +73,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 
 def hosts(machine: Windows, stores: Stores, **more: Any) -> dict[str, dict[str, Any]]:
-    """The machine, and the guest that there may be one day: nobody speaks to it here."""
+    """The machine, and the guest that there may be one day: an `ssh` that goes nowhere speaks for it."""
     guest = {
-        "ansible_connection": "local",
+        "ansible_ssh_executable": str(stores.folder / "ssh"),
+        "ansible_pipelining": True,
         # What is found by itself depends on the machine that tests.
         "ansible_python_interpreter": sys.executable,
         "ansible_host": "192.0.2.7",
@@ -172,10 +176,13 @@ def test_what_stands_in_the_way_is_told_and_nothing_is_changed(
         }
         inventory["bad"] = bad.as_host(**stores.as_variables())
         inventory["server"] = server.as_host(**stores.as_variables())
+        inventory["inside"] = good.as_host(**stores.as_variables(wsl_host_guest="here"))
         inventory["guest"] = hosts(good, stores)["guest"]
-        played = play(tmp_path / "play", inventory, [{"hosts": "all:!guest", "tasks": [PREFLIGHT]}])
+        inventory["here"] = {"ansible_connection": "local"}
+        played = play(tmp_path / "play", inventory, [{"hosts": "all:!guest:!here", "tasks": [PREFLIGHT]}])
         assert [machine.everything() for machine in machines] == before
     said = {name: words for name, (_, words) in SETTINGS.items()}
+    said["inside"] = "expected: the distribution that Ansible runs in, which is there"
     said["bad"] = "found: bad without virtualisation"
     said["server"] = (
         "next step: where you know that this one hands its cards to WSL, set wsl_host_cards_on_server"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.lab.driver import adapters
 from tests.lab.gpu.cards import load as load_cards
@@ -20,8 +21,12 @@ from .story import WSLCONFIG, Story, wslconfig
 
 GUEST, WATCH = r"\ComfyStack\Guest", r"\ComfyStack\Watch"
 JOURNAL = r"C:\Program Files\ComfyStack\watch.log"
+RESTARTED = r"C:\Program Files\ComfyStack\restart.log"
+TASK = "community.windows.win_scheduled_task"
 INI = REPOSITORY / "roles/wsl_host/files/Set-IniValue.ps1"
 RESTART = INI.with_name("Restart-Wsl.ps1")
+DETACHED = INI.with_name("Restart-Guest.ps1")
+TASKS = yaml.safe_load((REPOSITORY / "roles/wsl_host/tasks/restart/inside.yml").read_text())
 DISPLAY = INI.with_name("Get-DisplayDriver.ps1")
 
 
@@ -164,6 +169,59 @@ class TestAFreshStartOfWsl:
         refused = restart_wsl(later, task="Nobody", _ansible_check_mode=check)
         assert refused["error"][0]["output"] == r"no scheduled task \ComfyStack\Nobody"
         assert later.read() == before
+
+
+def register(store: Store) -> None:
+    """The task of tasks/restart/inside.yml, and its script, as the role leaves them on Windows."""
+    (task,) = [one[TASK] for one in TASKS if "actions" in one.get(TASK, {})]
+    texts = {
+        "{{ _wsl_host_program_dir }}": r"C:\Program Files\ComfyStack",
+        "{{ ansible_user }}": USER,
+        "{{ ansible_password }}": PASSWORD,
+    }
+    given = json.dumps(task)
+    for text, value in texts.items():
+        given = given.replace(text, json.dumps(value)[1:-1])
+    internal = yaml.safe_load((REPOSITORY / "roles/wsl_host/vars/main.yml").read_text())
+    triggers = [{"type": "registration", "delay": internal["_wsl_host_farewell"]}]
+    store.path(r"C:\Program Files\ComfyStack\Restart-Guest.ps1").write_bytes(DETACHED.read_bytes())
+    done = run_module(store, USER, TASK, {**json.loads(given), "triggers": triggers})
+    assert done["changed"], done
+
+
+class TestAFreshStartForAnAnsibleInTheGuest:
+    def test_waits_for_its_last_words_and_brings_the_guest_back(self, later: Store) -> None:
+        moment = [1_800_000_000.0]
+        later.scheduler = scheduler = Scheduler(later, now=lambda: moment[0])
+        scheduler.begin()
+        scheduler.tick()
+        before = address(later.read())
+        register(later)
+        for seconds in (0.0, 9.5):
+            moment[0] += seconds
+            scheduler.tick()
+            assert later.read().wsl_distributions["Ubuntu"]["state"] == "Running"
+        moment[0] += 1
+        scheduler.tick()
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Stopped"
+        scheduler.tick()
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Running"
+        assert address(later.read()) != before
+        assert scheduler.results[r"\ComfyStack\Restart"] == 0
+        assert [
+            line.split(" ", 1)[1] for line in later.path(RESTARTED).read_text("utf-8-sig").splitlines()
+        ] == [
+            "WSL ends",
+            r"the task \ComfyStack\Guest starts the guest",
+        ]
+
+    def test_ends_nothing_where_nobody_would_start_the_guest(self, later: Store) -> None:
+        with later.edit() as state:
+            del state.scheduled_tasks[GUEST]
+        register(later)
+        assert run_task(later, r"\ComfyStack\Restart").code == 1
+        assert later.read().wsl_distributions["Ubuntu"]["state"] == "Running"
+        assert r"nothing was ended: no scheduled task \ComfyStack\Guest" in later.path(RESTARTED).read_text()
 
 
 def test_windows_names_the_driver_of_each_nvidia_card_in_nvidias_own_form(store: Store) -> None:

@@ -134,6 +134,11 @@ TASK_SCRIPTS: dict[str, TaskScript] = {
         wsl.watch_guest,
         ("Distribution", "Forward", "ProbeUrl", "Journal"),
     ),
+    "50e40034be0938ec43bfe1e9c003ba21f303cdebfe30df1f531d37992f86b22b": TaskScript(
+        "roles/wsl_host/files/Restart-Guest.ps1",
+        wsl.restart_guest,
+        ("TaskPath", "TaskName", "Journal"),
+    ),
 }
 
 _NO_FILE = 0xFFFD0000  # what powershell.exe ends with when there is no such file

@@ -92,6 +92,17 @@ def start(state: State, entry: dict[str, Any]) -> None:
     vm.up()
 
 
+def shut_down(state: State, store: Store) -> None:
+    """Every distribution has ended, and with them the tasks that held one; vm.py ends the machine itself."""
+    for entry in state.wsl_distributions.values():
+        entry["state"] = "Stopped"
+    store.held.clear()
+    if store.scheduler:
+        # Nothing else lasts than what holds a guest.
+        for path in sorted(store.scheduler.running):
+            store.scheduler.end(path)
+
+
 def end_idle(store: Store, now: float) -> None:
     """Guests that nothing has used for a while end, as WSL ends them."""
     state = store.read()

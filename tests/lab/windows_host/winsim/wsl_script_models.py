@@ -58,17 +58,29 @@ def restart_wsl(run: ScriptRun, parameters: dict[str, Any]) -> None:
     run.changed = True
     if run.machine.check:
         return
-    for entry in state.wsl_distributions.values():
-        entry["state"] = "Stopped"
-    store.held.clear()
-    scheduler = store.scheduler
+    wsl.shut_down(state, store)
     if not vm.down():
         raise ScriptError("the simulated guest did not end; look at its log")
-    if scheduler:
-        # Nothing else lasts than what holds a guest.
-        for path in sorted(scheduler.running):
-            scheduler.end(path)
-        scheduler.start(task)
+    if store.scheduler:
+        store.scheduler.start(task)
+
+
+def restart_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
+    """Restart-Guest.ps1, run by Task Scheduler."""
+    store, task = launch.store, f"{parameters['TaskPath']}{parameters['TaskName']}"
+    if task not in store.read().scheduled_tasks:
+        note(launch, parameters["Journal"], [f"nothing was ended: no scheduled task {task}"])
+        return Ran(1)
+    note(launch, parameters["Journal"], ["WSL ends"])
+    with store.edit() as state:
+        wsl.shut_down(state, store)
+    if not vm.down():
+        note(launch, parameters["Journal"], ["wsl --shutdown ended with 1: the simulated guest did not end"])
+        return Ran(1)
+    if store.scheduler:
+        store.scheduler.start(task)
+    note(launch, parameters["Journal"], [f"the task {task} starts the guest"])
+    return Ran(0)
 
 
 def set_ini_value(run: ScriptRun, parameters: dict[str, Any]) -> None:
@@ -173,9 +185,14 @@ def watch_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
         said.append(f"IIS: no answer at {parameters['ProbeUrl']}: Unable to connect to the remote server")
         wrong = True
     if said:
-        journal = store.path(parameters["Journal"])
-        kept = journal.read_text(encoding="utf-8-sig").splitlines() if journal.exists() else []
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        lines = [*kept, *(f"{moment} {line}" for line in said)][-1000:]
-        journal.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8-sig", newline="")
+        note(launch, parameters["Journal"], said)
     return Ran(1 if wrong else 0)
+
+
+def note(launch: Launch, journal: str, said: list[str]) -> None:
+    """Write-Journal, in both scripts of Task Scheduler."""
+    file = launch.store.path(journal)
+    kept = file.read_text(encoding="utf-8-sig").splitlines() if file.exists() else []
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lines = [*kept, *(f"{moment} {line}" for line in said)][-1000:]
+    file.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8-sig", newline="")
