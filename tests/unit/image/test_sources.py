@@ -93,8 +93,9 @@ def test_each_custom_node_is_a_layer_of_its_own() -> None:
     assert copied == [
         f"COPY custom_nodes/{name}/ /opt/comfyui/custom_nodes/{name}/" for name in ("one", "two")
     ]
-    # What is changed more often stands lower, and leaves what is above it in the cache.
+    # What is changed more often stands lower, and leaves what is above it in the cache; nothing follows.
     assert text.index("/opt/venv /opt/venv") < text.index("COPY ComfyUI/ ") < text.index(copied[0])
+    assert not re.search("^(COPY|RUN|ADD|WORKDIR)", text.partition(copied[-1])[2], re.MULTILINE)
 
 
 def test_the_classes_of_the_shipped_workflows_are_promised() -> None:
