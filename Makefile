@@ -20,6 +20,8 @@ VARIANT ?= cuda-13.0
 NODES ?=
 # A git address of ComfyUI, or a clone in a folder, in place of what the sources lock names.
 COMFYUI_SOURCE ?=
+# A commit of ComfyUI, all 40 digits: `make upgrade`, and `make lock` for it.
+COMFYUI ?=
 # `tiny`: random weights of a few megabytes in place of the models.
 MODELS ?=
 
@@ -60,6 +62,26 @@ ifeq ($(CHECK),)
 	@$(BIN)/python ansible/access.py build/$(SITE)/access.json
 endif
 
+.PHONY: upgrade
+upgrade: tools ## Build another ComfyUI, COMFYUI=<commit>, try it beside the one that serves, switch; back where it does not serve
+	@$(if $(COMFYUI),,echo 'make upgrade COMFYUI=<all 40 digits of a commit>' >&2; exit 2)
+	@$(BIN)/python ansible/deploy_lock.py 'build/$(SITE)' $(MAKE) locked-upgrade COMFYUI='$(COMFYUI)'
+
+.PHONY: locked-upgrade
+locked-upgrade:
+	ansible-playbook -i $(INVENTORY) ansible/upgrade.yml -e comfyui_image_commit='$(COMFYUI)'
+	@$(MAKE) verify || { $(MAKE) locked-rollback && echo 'found: the new version serves, and verify is red; expected: a site that verify passes; serving now: the version before it, again; next step: the lines of verify above' >&2; exit 1; }
+	ansible-playbook -i $(INVENTORY) ansible/upgrade/finish.yml
+
+.PHONY: rollback
+rollback: tools ## Back to the ComfyUI that the last upgrade has replaced
+	@$(BIN)/python ansible/deploy_lock.py 'build/$(SITE)' $(MAKE) locked-rollback
+
+.PHONY: locked-rollback
+locked-rollback:
+	ansible-playbook -i $(INVENTORY) ansible/rollback.yml
+	@red=0; $(MAKE) verify || red=$$?; ansible-playbook -i $(INVENTORY) ansible/upgrade/finish.yml; exit $$red
+
 .PHONY: no-lab
 no-lab:
 	@printf 'found: COMFYUI_SOURCE or MODELS for %s\nexpected: them in the lab only\nnext step: comfyui_image_repositories takes another address of ComfyUI\n' '$(INVENTORY)' >&2; exit 2
@@ -88,7 +110,7 @@ contract: test-tools ## Ask the ComfyUI at URL= what the simulator must answer; 
 # A path is a list by itself, that no source adds to: tests/lab/comfyui/simulator.
 .PHONY: lock
 lock: test-tools ## Lock the image's Python packages by hash, for VARIANT=cuda-13.0 or a list of your own
-	@COMFYUI_SOURCE='$(COMFYUI_SOURCE)' LOCK_NODES='$(NODES)' $(BIN)/python comfyui/image/lock.py '$(VARIANT)' $(if $(findstring /,$(VARIANT)),,comfyui/sources.lock.yml)
+	@COMFYUI_SOURCE='$(COMFYUI_SOURCE)' LOCK_COMMIT='$(COMFYUI)' LOCK_NODES='$(NODES)' $(BIN)/python comfyui/image/lock.py '$(VARIANT)' $(if $(findstring /,$(VARIANT)),,comfyui/sources.lock.yml)
 
 .PHONY: molecule
 molecule: test-tools ## The role scenarios alone (SCENARIO=native for one)

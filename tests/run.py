@@ -28,11 +28,10 @@ class Step:
     counts: bool = False
 
 
-# Killed deployments, a dozen of them, and updates of the driver, one after the other: each on a lab of its own. On the
-# latter WSL starts afresh, and so it does for an Ansible that runs in the guest itself.
+# Killed deployments, a dozen of them, on a lab of their own. On another one updates of the driver, for which WSL
+# starts afresh, and so it does for an Ansible that runs in the guest itself; then updates of ComfyUI.
 INTERRUPTION = "tests/e2e/test_interruption.py"
-DRIVER_UPDATE = "tests/e2e/test_driver_update.py"
-INSIDE = "tests/e2e/test_inside.py"
+UPDATES = ("tests/e2e/test_driver_update.py", "tests/e2e/test_inside.py", "tests/e2e/test_upgrade.py")
 
 STEPS: dict[str, tuple[Step, ...]] = {
     "lint": (
@@ -71,7 +70,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
             "e2e",
             (
                 *("pytest", "-v", "-x", "tests/e2e"),
-                *(f"--ignore={file}" for file in (INTERRUPTION, DRIVER_UPDATE, INSIDE)),
+                *(f"--ignore={file}" for file in (INTERRUPTION, *UPDATES)),
             ),
             counts=True,
         ),
@@ -81,13 +80,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
             "interruption", ("env", "E2E_PART=interruption", "pytest", "-v", "-x", INTERRUPTION), counts=True
         ),
     ),
-    "driver": (
-        Step(
-            "driver",
-            ("env", "E2E_PART=driver", "pytest", "-v", "-x", DRIVER_UPDATE, INSIDE),
-            counts=True,
-        ),
-    ),
+    "driver": (Step("driver", ("env", "E2E_PART=driver", "pytest", "-v", "-x", *UPDATES), counts=True),),
 }
 # Side by side, because a deployment mostly waits. Each lane raises one lab at a time.
 LANES = (("lint", "unit", "contract", "e2e"), ("molecule", "driver", "interruption"))

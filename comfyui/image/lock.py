@@ -5,7 +5,8 @@ usage: python comfyui/image/lock.py NAME [SOURCES_LOCK]
 Resolves what the sources of SOURCES_LOCK ask for (each one's requirements.txt at its commit) together with
 dependencies/NAME.in, for the image's Python, and writes dependencies/NAME.lock.txt. NAME may be a path.
 In the environment, COMFYUI_SOURCE names another repository of ComfyUI, or a clone in a folder with the custom nodes'
-clones in its custom_nodes/; LOCK_NODES names optional custom nodes that are to be in it.
+clones in its custom_nodes/; LOCK_COMMIT is another commit of ComfyUI; LOCK_NODES names optional custom nodes
+that are to be in it.
 Which package index is asked is uv's to know: UV_DEFAULT_INDEX or a uv.toml. It is never written into the lock.
 """
 
@@ -112,6 +113,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) == 2:
         lock = yaml.safe_load(Path(arguments[1]).read_text())
         entries = [("ComfyUI", lock["comfyui"])]
+        entries[0][1]["commit"] = os.environ.get("LOCK_COMMIT") or lock["comfyui"]["commit"]
         optional = os.environ.get("LOCK_NODES", "").split()
         entries += [
             (node["name"], node)

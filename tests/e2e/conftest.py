@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 # The story, in the order in which an operator lives it; a file that is not named here comes between.
 ORDER = ("test_deploy", "test_reboot", "test_bad_input", "test_guards", "test_going_back")
 # After everything else, because a crash costs the site what was deployed to it.
-LAST = ("test_drift", "test_crash", "test_check", "test_interruption", "test_down")
+LAST = ("test_upgrade", "test_drift", "test_crash", "test_check", "test_interruption", "test_down")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

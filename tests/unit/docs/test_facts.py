@@ -22,6 +22,7 @@ API = DOCS / "api-reference.md"
 GUIDE = DOCS / "workflows-guide.md"
 # Where the messages that an operator sees are made.
 SPEAKERS = (
+    "Makefile",
     "ansible/install-tools",
     "ansible/*.py",
     "ansible/**/*.yml",

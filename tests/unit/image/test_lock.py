@@ -88,6 +88,21 @@ def test_an_optional_node_is_in_it_where_it_is_named(
     assert compiled[0]["extra.txt"] == "gguf\n"
 
 
+def test_it_is_locked_for_another_commit_before_the_sources_lock_names_that(
+    tmp_path: Path,
+    sources: dict[str, Any],
+    compiled: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "ComfyUI" / "requirements.txt").write_text("aiohttp\nnew\n")
+    own = ["git", "-C", str(tmp_path / "ComfyUI")]
+    subprocess.run([*own, *WHO, "commit", "-qam", "Next"], check=True)
+    done = subprocess.run([*own, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    monkeypatch.setenv("LOCK_COMMIT", done.stdout.strip())
+    assert make(tmp_path) == 0
+    assert compiled[0]["ComfyUI.txt"] == "aiohttp\nnew\n"
+
+
 def test_a_clone_stands_in_for_the_repositories(
     tmp_path: Path,
     sources: dict[str, Any],
