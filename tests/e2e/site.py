@@ -16,6 +16,9 @@ from .running import PART, Done, bare_environment, run
 
 # The same for every run of this part in this checkout, so that what a killed run left is found by the next one.
 LAB_NAME = f"{PART}-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+# The updates of the driver happen to a site that one deployment made of a Windows 11 from the shelf and an empty guest;
+# all others to one whose Windows has had its guest for long.
+WINDOWS = "windows-11" if PART == "driver" else "server-2022"
 INVENTORY = "inventories/lab"
 BIN = Path(sys.executable).parent
 # Several times what they take on two idle cores: they end what hangs, not what is slow.
@@ -48,7 +51,7 @@ class Lab:
 
     def make(self, title: str, target: str, seconds: float = COMMAND_SECONDS, **settings: str) -> Done:
         """`make TARGET` with this lab's name in the environment, and nothing else but `settings`."""
-        environment = bare_environment(**{"LAB_NAME": self.names.lab, **settings})
+        environment = bare_environment(**{"LAB_NAME": self.names.lab, "LAB_WINDOWS": WINDOWS, **settings})
         return run(title, ["make", target], environment, seconds)
 
     def _with_tools(self, title: str, *command: str) -> Done:

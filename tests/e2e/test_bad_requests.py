@@ -21,10 +21,11 @@ from PIL import Image
 
 from tests.lab.names import ROOT
 
+from .jobs import tokens
 from .public import ask, form, say
 from .running import Done, bare_environment
 from .site import BIN, Lab
-from .test_sign_in import BAD, Browser, bearer, tokens
+from .test_sign_in import BAD, Browser, bearer
 
 MEGABYTE = b"\0" * (1 << 20)
 LIMIT = 100 * len(MEGABYTE)

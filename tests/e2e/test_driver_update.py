@@ -8,25 +8,25 @@ import re
 import socket
 import ssl
 import time
-import uuid
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab.names import PUBLIC_NAME, ROOT
+from tests.lab.names import PUBLIC_NAME
 
-from .running import Done
+from .by_hand import edit_comfyui, turns_red
+from .jobs import answer, ask, ended_well, queued, submit, tokens
+from .running import REPORTS, Done
 from .site import Lab
 
 PLAYBOOK = "ansible/driver_update.yml"
 SPECIFICATION = "/etc/cdi/nvidia.yaml"
-TEXT_TO_IMAGE = ROOT / "comfyui" / "workflows" / "text-to-image.api.json"
 # Every file of the host that the device specification hands into containers, where it does not exist.
 MISSING_FILES = (
     "import json, pathlib; document = json.load(open('/etc/cdi/nvidia.yaml'));"
     "print([m['hostPath'] for m in document['containerEdits']['mounts'] if not pathlib.Path(m['hostPath']).exists()])"
 )
+OTHER = "NVIDIA GeForce RTX 3080"
 NOTHING = {"gpu-host": 0, "windows-host": 0}
 
 pytestmark = pytest.mark.usefixtures("deployed")
@@ -49,6 +49,11 @@ def says(done: Done, *words: str) -> None:
     assert not missing, f"it says nothing of {missing}: {done}"
 
 
+def said_until_now(title: str) -> str:
+    """The log of a command that may still run."""
+    return "".join(log.read_text() for log in REPORTS.glob(f"*-{title}.log"))
+
+
 def is_broken(lab: Lab, title: str, which: str, *words: str) -> None:
     """Verify is red, and says why."""
     done = lab.verify(f"{title}-seen", which)
@@ -62,35 +67,22 @@ def is_refused(done: Done, *words: str) -> None:
     says(done, *words)
 
 
-def ask(lab: Lab, method: str, path: str, body: Any = None) -> Any:
-    """What the service answers through its public name, with the token."""
-    host, _, port = lab.access["connect_to"][PUBLIC_NAME].rpartition(":")
-    token = Path(lab.access["token_file"]).read_text().strip()
+def changes(done: Done, task: str) -> int:
+    """How many hosts a task of that name has changed."""
+    parts = re.split(r"^TASK \[", done.output, flags=re.MULTILINE)
+    return sum(part.count("\nchanged: ") for part in parts if task in part.partition("]")[0])
+
+
+def visitor(lab: Lab, name: str) -> tuple[str, int, str]:
+    """(issuer of the certificate, status, body) that somebody without a token gets at a public name."""
+    host, _, port = lab.access["connect_to"][name].rpartition(":")
     context = ssl.create_default_context(cafile=lab.access["ca_file"])
     with socket.create_connection((host, int(port)), timeout=30) as raw:
-        connection = http.client.HTTPConnection(PUBLIC_NAME, timeout=30)
-        connection.sock = context.wrap_socket(raw, server_hostname=PUBLIC_NAME)
-        connection.request(method, path, json.dumps(body), {"Authorization": f"Bearer {token}"})
-        answer = connection.getresponse()
-        text = answer.read()
-        assert answer.status == 200, text
-        return json.loads(text) if text else None
-
-
-def submit(lab: Lab, steps: int, client: str) -> str:
-    """Queues a job of that many steps, each a twentieth of a second; its id."""
-    graph = json.loads(TEXT_TO_IMAGE.read_text())
-    graph["sampler"]["inputs"]["steps"] = steps
-    prompt_id = str(uuid.uuid4())
-    ask(lab, "POST", "/prompt", {"prompt": graph, "prompt_id": prompt_id, "client_id": client})
-    return prompt_id
-
-
-def queued(lab: Lab) -> list[tuple[str, str]]:
-    """(id, client) of each job that runs or waits, in order."""
-    queue = ask(lab, "GET", "/queue")
-    jobs = [*queue["queue_running"], *sorted(queue["queue_pending"])]
-    return [(job[1], job[3]["client_id"]) for job in jobs]
+        connection = http.client.HTTPConnection(name, timeout=30)
+        connection.sock = secured = context.wrap_socket(raw, server_hostname=name)
+        connection.request("GET", "/system_stats")
+        got = connection.getresponse()
+        return str(secured.getpeercert()), got.status, got.read().decode()
 
 
 def guest_address(lab: Lab, title: str) -> str:
@@ -104,6 +96,19 @@ def guest_address(lab: Lab, title: str) -> str:
     found = re.search(r"address: (\S+)", shown.output)
     assert found, shown
     return found[1]
+
+
+def test_one_deployment_has_made_of_empty_machines_what_a_second_finds_as_it_is(
+    lab: Lab, deployed: Done
+) -> None:
+    """This lab's Windows came from the shelf: no WSL, no guest, no IIS; the guest had no services."""
+    assert changes(deployed, "The distribution exists") == 1, deployed
+    for name in lab.access["names"]:
+        issuer, status, body = visitor(lab, name)
+        assert "Pebble" in issuer, "a certificate by ACME"
+        assert (status, name in body) == ((401, False) if name == PUBLIC_NAME else (503, True)), body
+    again = lab.play("deploy-again").ended_well()
+    assert again.changed() == NOTHING, again
 
 
 def test_where_nothing_has_changed_nothing_is_done(lab: Lab) -> None:
@@ -133,14 +138,78 @@ def test_renumbered_cards_and_a_driver_that_the_guest_has_not_noticed(lab: Lab) 
     assert queued(lab) == jobs
     # What runs for minutes is not waited for.
     ask(lab, "POST", "/interrupt", {"prompt_id": jobs[0][0]})
-    deadline = time.monotonic() + 120
-    while not (result := ask(lab, "GET", f"/history/{jobs[1][0]}")):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    assert result[jobs[1][0]]["status"]["status_str"] == "success"
+    ended_well(lab, jobs[1][0])
     assert guest_address(lab, "renumbered-after") != before
     has_nothing_to_do(lab, "renumbered")
     lab.verify("renumbered-verified", "gpu or token_opens or websocket").ended_well()
+
+
+def test_a_hand_on_the_pin_after_the_cards_were_renumbered_is_seen_also_where_it_works(lab: Lab) -> None:
+    """Number 1 was the pinned card until the update before this, and is nvidia-smi's number of the other one now."""
+    edit_comfyui(
+        lab,
+        "pin-of-before",
+        '/container_name:/a \\    entrypoint: ["/usr/bin/tini", "--", "python", "main.py"]',
+        's/"CUDA_DEVICE_ORDER": "[^"]*", //',
+        's/"CUDA_VISIBLE_DEVICES": "[^"]*"/"CUDA_VISIBLE_DEVICES": "1"/',
+        "s/- --listen=0.0.0.0/- --listen=0.0.0.0\\n      - --cuda-device\\n      - '1'/",
+    )
+    done = lab.verify("pin-of-before-seen", "gpu")
+    turns_red(done, "ComfyUI runs with --cuda-device", "CUDA_DEVICE_ORDER is not set")
+    turns_red(done, f"CUDA_VISIBLE_DEVICES=1, a number that no deployment wrote; by PCI bus that is {OTHER}")
+    turns_red(done, f"ComfyUI computes on {OTHER}; expected: NVIDIA GeForce RTX 3090")
+    edit_comfyui(
+        lab,
+        "pin-that-works",
+        "/entrypoint: /d",
+        "/- --cuda-device$/,+1d",
+        's/"CUDA_VISIBLE_DEVICES": "1"/"CUDA_VISIBLE_DEVICES": "0"/',
+    )
+    done = lab.verify("pin-that-works-seen", "gpu or healthy")
+    turns_red(done, "CUDA_DEVICE_ORDER is not set", "1 failed")
+
+
+def test_what_is_queued_has_until_the_deadline_and_the_rest_is_somebodys_again(lab: Lab) -> None:
+    """ComfyUI works, with the hand's pin of the test before: it is asked to end, and not found dead."""
+    anna, ben = (tokens(lab, "create", f"e2e-{name}")["token"] for name in ("anna", "ben"))
+    weights = "/srv/models/diffusion_models"
+    lab.guest("weights-come", f"cp {weights}/qwen_image_fp8_e4m3fn.safetensors {weights}/going.safetensors")
+    first = submit(lab, 10_000, "anna", anna)
+    second = submit(lab, 4, "ben", ben)
+    third = submit(lab, 10_000, "ben", ben)
+    going = submit(lab, 4, "anna", anna, unet_name="going.safetensors")
+    last = submit(lab, 4, "anna", anna)
+    lab.guest("weights-go", f"rm {weights}/going.safetensors")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(updated, lab, "deadline", "-e", "comfyui_service_drain_seconds=20")
+        while "The queue is empty, or the deadline is reached" not in said_until_now("deadline"):
+            assert not running.done(), running.result()
+            time.sleep(0.2)
+        ask(lab, "POST", "/interrupt", {"prompt_id": first}, anna)
+        ended_well(lab, second)
+        done = running.result().ended_well()
+    says(done, "comfyui-qwen has CUDA_DEVICE_ORDER=None, and the cards of today ask for PCI_BUS_ID")
+    over = [job for job in (first, second) if job in done.output]
+    assert not over, f"{over} had ended by the deadline: {done}"
+    says(done, f"kept: {third} (client ben)", f"kept: {going} (client anna)", f"kept: {last} (client anna)")
+    says(done, f"submitted again: {third} (client ben)", f"submitted again: {last} (client anna)")
+    says(done, f"refused, and still in /opt/comfystack/comfyui-qwen/queue.json: {going} (client anna)")
+    says(done, "going.safetensors")
+    assert queued(lab) == [(third, "ben"), (last, "anna")]
+    # Whose they are outlives it, too.
+    assert answer(lab, "POST", "/interrupt", {"prompt_id": third}, anna)[0] == 403
+    assert answer(lab, "POST", "/queue", {"delete": [last]}, ben)[0] == 403
+    ask(lab, "POST", "/interrupt", {"prompt_id": third}, ben)
+    ended_well(lab, last)
+    again = updated(lab, "deadline-again").ended_well()
+    assert again.changed() == NOTHING, again
+    says(
+        again,
+        "nothing has changed",
+        f"refused, and still in /opt/comfystack/comfyui-qwen/queue.json: {going}",
+    )
+    lab.guest("refused-forgotten", "rm /opt/comfystack/comfyui-qwen/queue.json")
+    lab.verify("deadline-verified", "gpu").ended_well()
 
 
 def test_a_version_mismatch_and_a_card_that_is_gone(lab: Lab) -> None:
@@ -191,6 +260,7 @@ def test_a_card_that_fell_off_the_bus(lab: Lab) -> None:
     is_refused(done, "GPU is lost", "expected: a card for each service")
     assert done.changed()["windows-host"] == 0, done
     lab.make("found", "lab-driver-update").ended_well()
+    is_broken(lab, "found", "host_still_has", "Driver/library version mismatch")
     updated(lab, "found").ended_well()
     has_nothing_to_do(lab, "found")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -13,34 +12,14 @@ from tests.lab.credentials import ensure
 from tests.lab.gpu.cards import load as load_cards
 from tests.lab.names import PUBLIC_NAME, ROOT
 
-from .running import Done
+from .by_hand import edit_comfyui, turns_red, undo_comfyui
 from .site import Lab
 
-COMFYUI = "/opt/comfystack/comfyui-qwen/compose.yml"
 EDGE = "/opt/comfystack/edge/conf/nginx.conf"
 RUNTIME = "/usr/bin/nvidia-container-runtime"
 WEB_CONFIG = rf"C:\inetpub\comfystack\{PUBLIC_NAME}\web.config"
 
 pytestmark = pytest.mark.usefixtures("deployed")
-
-
-def turns_red(done: Done, *words: str) -> None:
-    """Verify ended with failed tests, and its report has these words."""
-    assert done.code == 1, done
-    assert re.search(r"\d+ failed", done.output), done
-    missing = [word for word in words if word not in done.output]
-    assert not missing, f"verify is red, but says nothing of {missing}: {done}"
-
-
-def edit_comfyui(lab: Lab, title: str, *edits: str) -> None:
-    """Somebody edits the Compose file by hand and brings the service up; how it takes it is not asked."""
-    sed = " ".join(f"-e {shlex.quote(edit)}" for edit in edits)
-    up = f"docker compose -f {COMFYUI} up -d --wait --wait-timeout 10"
-    lab.guest(title, f"cp {COMFYUI} {COMFYUI}.before; sed -i {sed} {COMFYUI}; {up} || true")
-
-
-def undo_comfyui(lab: Lab, title: str) -> None:
-    lab.guest(title, f"mv {COMFYUI}.before {COMFYUI}; docker compose -f {COMFYUI} up -d --wait")
 
 
 def test_a_number_typed_by_hand_that_works_today_and_a_port_past_the_edge_are_seen(lab: Lab) -> None:

@@ -20,10 +20,10 @@ from tests.contract.server import wait_for
 from tests.lab.names import PUBLIC_NAME
 from tests.unit.api.test_bad_pictures import bomb
 
+from .jobs import tokens
 from .public import ask
 from .running import Done
 from .site import Lab
-from .test_sign_in import tokens
 
 FAST = {"steps": 2, "seed": 7}
 # Of some twenty seconds, so that it can be met while it runs.

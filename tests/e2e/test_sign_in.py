@@ -18,6 +18,7 @@ import pytest
 
 from tests.lab.names import PUBLIC_NAME
 
+from .jobs import tokens
 from .running import Done, bare_environment, run
 from .site import BIN, Lab
 
@@ -171,15 +172,6 @@ class Who:
 
     def in_address(self, path: str) -> list[str]:
         return [f"{path}{'&' if '?' in path else '?'}token={token}" for token in (BAD, self.revoked, "")]
-
-
-def tokens(lab: Lab, *words: str) -> dict[str, Any]:
-    """What `comfystack tokens … --json` printed; not through a log, because it prints tokens."""
-    command = [str(BIN / "comfystack"), "tokens", *words, "--json", "--access", str(lab.access_file)]
-    done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
 
 
 @pytest.fixture(scope="module")
