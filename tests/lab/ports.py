@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import tempfile
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Set
 
 from .console import LabError
 
@@ -22,17 +19,6 @@ MACHINE = {
     "registry": "registry",
 }
 ADDRESS = "127.0.0.1"
-
-
-@contextmanager
-def reserved() -> Iterator[None]:
-    """Only one lab of this machine at a time chooses ports and has its containers take them."""
-    folder = os.open(tempfile.gettempdir(), os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def is_free(port: int) -> bool:

@@ -16,7 +16,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
-from . import authority, base_image, credentials, driver, engine, images, ports, sources, stores
+from . import authority, base_image, credentials, driver, engine, images, ports, sources, stores, turns
 from .console import LabError, say
 from .gpu import cards, guest
 from .machines import Machine, Secret, remove, stand, wait_until
@@ -236,8 +236,9 @@ def up(names: Names, only: set[str]) -> None:
     credentials.ensure(names.build, names.lab)
     guest_before = _guest(names)
     stores.write_installers(names.build)
-    base = base_image.ensure(client)
-    with tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
+    # Whoever builds a layer that another one is building gets one of its own, and not that one the next time.
+    with turns.alone(), tempfile.TemporaryDirectory(prefix="comfystack-guest-") as room:
+        base = base_image.ensure(client)
         for part in parts:
             extra: tuple[tuple[Path, str], ...] = ()
             if part == "gpu-host":
@@ -251,7 +252,8 @@ def up(names: Names, only: set[str]) -> None:
     for purpose in ("gpu-host-docker", "windows-host-state", "wsl-vm"):
         client.volumes.create(names.volume(purpose), labels=names.labels)
 
-    with ports.reserved():
+    # A port is free until the container that was to have it has it.
+    with turns.alone():
         port = _ports(client, names)
         _record(names, port, parts, windows, comfyui)
         standing = {part: stand(client, names, _machine(names, part, port, windows)) for part in parts}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -68,19 +67,3 @@ def test_what_is_no_port_number_is_refused(monkeypatch: pytest.MonkeyPatch, valu
 
 def test_every_port_belongs_to_a_machine() -> None:
     assert set(ports.MACHINE) == set(ports.PREFERRED)
-
-
-def test_two_labs_do_not_choose_their_ports_at_the_same_time() -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with ports.reserved():
-            order.append("second")
-
-    thread = threading.Thread(target=second)
-    with ports.reserved():
-        thread.start()
-        thread.join(timeout=0.2)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
