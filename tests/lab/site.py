@@ -233,6 +233,8 @@ def up(names: Names, only: set[str]) -> None:
     windows = _windows(names)
     from_the_shelf = "WINSIM_EMPTY" in WINDOWS[windows]
     _remove_leftovers(client, names)
+    # They are chosen below. One that somebody insists on and cannot have is told before anything is begun.
+    _ports(client, names)
     credentials.ensure(names.build, names.lab)
     guest_before = _guest(names)
     stores.write_installers(names.build)
