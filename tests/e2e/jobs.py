@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
-import ssl
 import subprocess
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.lab.names import PUBLIC_NAME, ROOT
+from tests.lab.names import ROOT
 
+from . import public
 from .running import bare_environment
 from .site import BIN, Lab
 
@@ -31,15 +29,9 @@ def tokens(lab: Lab, *words: str) -> dict[str, Any]:
 
 def answer(lab: Lab, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, bytes]:
     """(status, body) of the answer to whoever has this token; without one, to the administrator."""
-    host, _, port = lab.access["connect_to"][PUBLIC_NAME].rpartition(":")
     token = token or Path(lab.access["token_file"]).read_text().strip()
-    context = ssl.create_default_context(cafile=lab.access["ca_file"])
-    with socket.create_connection((host, int(port)), timeout=30) as raw:
-        connection = http.client.HTTPConnection(PUBLIC_NAME, timeout=30)
-        connection.sock = context.wrap_socket(raw, server_hostname=PUBLIC_NAME)
-        connection.request(method, path, json.dumps(body), {"Authorization": f"Bearer {token}"})
-        got = connection.getresponse()
-        return got.status, got.read()
+    got = public.ask(lab, method, path, {"Authorization": f"Bearer {token}"}, public.say(body))
+    return got.status, got.body
 
 
 def ask(lab: Lab, method: str, path: str, body: Any = None, token: str = "") -> Any:

@@ -38,3 +38,16 @@ def test_new_settings_of_wsl_end_the_deployment_which_goes_on_by_itself(controll
     assert again.changed() == {"guest": 0, "windows": 0}, again
     assert BACK not in again.output
     controller.verify("inside-seen-from-outside", "token_opens or websocket").ended_well()
+
+
+def test_a_new_driver_ends_its_update_which_goes_on_by_itself(controller: Lab) -> None:
+    controller.make("inside-new-driver", "lab-driver-update", VERSION="582.11").ended_well()
+    before = inside.born(controller)
+    ended = inside.make(controller, "inside-driver", "driver-update")
+    assert ended.code == 2, ended
+    says(ended, "Driver/library version mismatch", "next step: none, it goes on by itself")
+    resumed = inside.resumed(controller, "inside-driver-resumed", before)
+    says(resumed, BACK)
+    assert "failed=0" in resumed.output, resumed
+    again = inside.make(controller, "inside-driver-again", "driver-update").ended_well()
+    assert again.changed() == {"guest": 0, "windows": 0}, again
