@@ -107,6 +107,11 @@ contract: test-tools ## Ask the ComfyUI at URL= what the simulator must answer; 
 	@$(if $(URL),,echo 'make contract URL=http://127.0.0.1:8188' >&2; exit 2)
 	COMFYUI_CONTRACT_URL='$(URL)' COMFYUI_CONTRACT_MODELS='$(MODELS)' pytest tests/contract -rs
 
+.PHONY: real-card
+real-card: test-tools ## Ask a real NVIDIA card what the lab acts out; TORCH_PYTHON= is the Python whose torch computes on it
+	@$(if $(TORCH_PYTHON),,echo 'make real-card TORCH_PYTHON=/path/of/python' >&2; exit 2)
+	TORCH_PYTHON='$(TORCH_PYTHON)' pytest tests/real_card -rs
+
 # A path is a list by itself, that no source adds to: tests/lab/comfyui/simulator.
 .PHONY: lock
 lock: test-tools ## Lock the image's Python packages by hash, for VARIANT=cuda-13.0 or a list of your own

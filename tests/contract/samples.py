@@ -112,6 +112,7 @@ def normal(value: Any, server: Server | None = None, key: str = "") -> Any:
     if key in _MACHINE_KEYS:
         return type(value).__name__
     if isinstance(value, dict):
+        value = _without_card(value)
         kept = {name: item for name, item in value.items() if name not in _DROPPED_KEYS}
         return {normal(name, server): normal(item, server, name) for name, item in kept.items()}
     if isinstance(value, list):
@@ -124,6 +125,14 @@ def normal(value: Any, server: Server | None = None, key: str = "") -> Any:
             value = value.replace(f"-{server.token}", "")
         return _TREE.sub("<comfyui>", _UUID.sub("<uuid>", value))
     return value
+
+
+def _without_card(value: dict[str, Any]) -> dict[str, Any]:
+    """A device of /system_stats as the recorded server, which had no card, would tell it; anything else as it is."""
+    card = re.fullmatch(r"cuda:(\d+) .+ : (cudaMallocAsync|native)", str(value.get("name")))
+    if not card or (value.get("type"), value.get("index")) != ("cuda", int(card[1])):
+        return value
+    return {**value, "name": "cpu", "type": "cpu", "index": None}
 
 
 def normal_events(messages: list[dict[str, Any]], server: Server | None = None) -> Any:

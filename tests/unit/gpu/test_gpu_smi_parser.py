@@ -50,6 +50,18 @@ def test_the_cards_of_the_lab_come_out_as_they_went_in(
         ]
 
 
+def test_a_real_answer_is_read() -> None:
+    """As driver 580.159.04 prints it on native Linux, but for the UUID's digits."""
+    row = "0, NVIDIA H200, GPU-11111111-2222-3333-4444-555555555555, 00000000:00:06.0, 143771 MiB, 580.159.04, 9.0"
+    (gpu,) = read(f"{TITLES}\n{row}, Disabled\n", mode="native").gpus
+    assert (gpu.name, gpu.memory_mib, gpu.driver_version, gpu.mig) == (
+        "NVIDIA H200",
+        143771,
+        "580.159.04",
+        False,
+    )
+
+
 @pytest.mark.parametrize("nothing", ["[N/A]", "[Not Supported]", "[Unknown Error]", "N/A"])
 def test_a_figure_that_wsl_does_not_give_is_unknown_and_no_error(nothing: str) -> None:
     row = ROW.replace("24576 MiB", nothing).replace("8.6", nothing)

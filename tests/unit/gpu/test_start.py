@@ -127,6 +127,24 @@ def test_when_the_cards_were_renumbered_an_index_is_refused_and_a_uuid_holds(
     assert run(tree, host, pinned(inventory)).stdout == "started\n"
 
 
+@pytest.mark.parametrize(
+    ("selected", "words"),
+    [
+        ("GPU-00000000-0000-0000-0000-000000000001", "No CUDA GPUs are available"),
+        ("", "No CUDA GPUs are available"),
+        ("77", "No CUDA GPUs are available"),
+        ("0,0", "101: invalid device ordinal"),
+        (f"{UUID},{UUID}", "101: invalid device ordinal"),
+    ],
+)
+def test_a_selection_of_no_card_is_told_in_torchs_words(
+    tree: Path, wsl: Path, inventory: Inventory, selected: str, words: str
+) -> None:
+    """The words are those of torch 2.11.0 on a real card: tests/real_card asks one for them."""
+    done = run(tree, wsl, {**pinned(inventory), "CUDA_VISIBLE_DEVICES": selected})
+    refused(done, "found: torch ", "has no card: ", words, RTX_3090)
+
+
 def test_a_card_that_is_lost_is_told(tree: Path, inventory: Inventory, tmp_path: Path) -> None:
     host = lay(dataclasses.replace(inventory, fault=Fault("gpu_lost", 1)), tmp_path / "host")
     refused(run(tree, host, pinned(inventory)), "has no card: No CUDA GPUs are available", RTX_3090)

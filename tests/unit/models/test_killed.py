@@ -17,8 +17,9 @@ from .conftest import Site
 CLIENT = Path(__file__).resolve().parents[3] / "comfyui" / "client"
 SIZE = 48_000_000
 # Of each of the eight connections: read from the line and not written yet when the end came; after a kill of
-# everything, the piece that it was at, and one more on a machine that is busy.
-IN_FLIGHT = {False: 8 << 17, True: 16 << 20}
+# everything, the piece that it was at, and one more on a machine that is busy. And what the source had sent ahead to
+# a connection that aria2 gave up, two of its chunks: ranges that were asked for overlap, bytes that came do not lie.
+IN_FLIGHT = {False: (8 << 17) + (16 << 18), True: (16 << 20) + (16 << 18)}
 
 
 def _killed_half_way(site: Site, kill: signal.Signals, everything: bool = False) -> None:
@@ -38,7 +39,7 @@ def _killed_half_way(site: Site, kill: signal.Signals, everything: bool = False)
     # aria2 may still put away what it has: it holds the lock until then.
     with (site.folder / ".comfystack-lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-    site.source.rate = None
+    site.source.rate = 8_000_000  # slow enough that nothing is sent far ahead
 
 
 @pytest.mark.parametrize(
@@ -53,11 +54,10 @@ def test_the_next_run_fetches_what_is_missing(
     assert not site.final("a").exists()
     (known,) = site.known()
     kept = site.store.received(known)
-    site.source.asked.clear()
+    sent = site.source.sent
     assert site.fetch(quiet).fetched
     assert site.final("a").read_bytes() == content
-    asked = [one for one in site.source.header("Range") if one and one != "bytes=0-0"]
-    again = sum(int(one.partition("-")[2]) - int(one[6:].partition("-")[0]) + 1 for one in asked)
+    again = site.source.sent - sent
     assert again <= SIZE - kept + SIZE // 100 + IN_FLIGHT[everything]
 
 

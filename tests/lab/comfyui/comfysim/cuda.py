@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from .cuda_rules import visible_cards
+from .cuda_rules import selects_twice, visible_cards
 from .driver import Card, Driver, file_system_root, find_driver
 
 NO_DRIVER = (
@@ -17,6 +17,7 @@ _COUNT_FAILED = (
     "Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling "
     "NumCudaDevices() that might have already set an error? Error "
 )
+_SELECTED_TWICE = _COUNT_FAILED + "101: invalid device ordinal"
 # What CUDA's start ends with when the driver has one of these faults.
 _FAULTS = {
     "no_devices": NO_DEVICE,
@@ -51,7 +52,8 @@ def _enumerate(driver: Driver) -> tuple[list[Card], str]:
     """(visible devices, why there are none)"""
     fault = driver.fault
     if fault is None:
-        return visible_cards(driver.cards, os.environ), NO_DEVICE
+        problem = _SELECTED_TWICE if selects_twice(driver.cards, os.environ) else NO_DEVICE
+        return visible_cards(driver.cards, os.environ), problem
     if fault.kind in _FAULTS:
         return [], _FAULTS[fault.kind]
     if fault.kind == "hang":

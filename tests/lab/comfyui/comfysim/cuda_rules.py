@@ -25,9 +25,22 @@ def enumerate_cards(cards: Sequence[Card], order: str | None) -> list[Card]:
 def visible_cards(cards: Sequence[Card], environment: Mapping[str, str]) -> list[Card]:
     """CUDA devices 0, 1, ... of a process with this environment."""
     numbered = enumerate_cards(cards, environment.get("CUDA_DEVICE_ORDER"))
-    selection = environment.get("CUDA_VISIBLE_DEVICES")
+    chosen = _chosen(numbered, environment.get("CUDA_VISIBLE_DEVICES"))
+    return [] if _repeats(chosen) else [numbered[number] for number in chosen]
+
+
+def selects_twice(cards: Sequence[Card], environment: Mapping[str, str]) -> bool:
+    """Whether one card is selected more than once, for which CUDA has words of its own."""
+    return _repeats(_chosen(enumerate_cards(cards, None), environment.get("CUDA_VISIBLE_DEVICES")))
+
+
+def _repeats(chosen: Sequence[int]) -> bool:
+    return len(set(chosen)) < len(chosen)
+
+
+def _chosen(numbered: Sequence[Card], selection: str | None) -> list[int]:
     if selection is None:
-        return numbered
+        return list(range(len(numbered)))
     entries = [entry.strip() for entry in selection.split(",")]
     # The first entry says whether the whole list is by UUID or by number; the other kind ends it.
     by_uuid = entries[0].startswith("GPU-")
@@ -36,10 +49,8 @@ def visible_cards(cards: Sequence[Card], environment: Mapping[str, str]) -> list
         number = _by_uuid(entry, numbered) if by_uuid else _by_number(entry)
         if number is None or not 0 <= number < len(numbered):
             break
-        if number in chosen:
-            return []
         chosen.append(number)
-    return [numbered[number] for number in chosen]
+    return chosen
 
 
 def _by_number(entry: str) -> int | None:
