@@ -13,6 +13,8 @@ CHECK ?=
 BACKUP ?=
 # A ComfyUI of your own: `make contract` asks it.
 URL ?=
+# A Python whose torch computes on an NVIDIA card: `make real-card` asks it.
+TORCH_PYTHON ?=
 # Of `make bench`: one of tests/bench/topics, not all.
 TOPIC ?=
 # Name of a list in comfyui/image/dependencies, and optional custom nodes that it is for: `make lock`.
