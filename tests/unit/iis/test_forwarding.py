@@ -211,7 +211,7 @@ async def test_a_broken_way_into_wsl_is_502(machine: Machine, broken: str) -> No
         elif broken == "service stopped":
             state.services["iphlpsvc"] = {"state": "stopped"}
         elif broken == "guest stopped":
-            state.wsl_distributions["Ubuntu"] = {"state": "Stopped", "guest": "127.0.0.1"}
+            state.wsl_distributions["Ubuntu"] = {"state": "Stopped", "guest": "127.0.0.1", "owner": "me"}
         else:
             state.portproxy[0].connect_port = 1
     response, body = await machine.get("/")

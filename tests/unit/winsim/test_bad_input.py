@@ -97,7 +97,7 @@ REFUSED: dict[str, str] = {
     "too-much": "expected: from 1 to 4294967295",
     "no-arr": "found: iis_gateway_arr.sha256 is empty",
     "no-public-name": "missing required arguments: site_public_name",
-    "no-distribution": "found: the WSL distributions Ubuntu\nexpected: Debian",
+    "no-distribution": "found: the WSL distributions Ubuntu\nof operator\nexpected: Debian",
     "stopped": "found: the WSL distribution Ubuntu, stopped",
 }
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.lab.windows_host.winsim import power, wsl
+from tests.lab.windows_host.winsim.accounts import fingerprint
 from tests.lab.windows_host.winsim.environment import profile
 from tests.lab.windows_host.winsim.modules import run_module
-from tests.lab.windows_host.winsim.scheduler import LOGON_FAILURE, Scheduler, fingerprint, seconds, split
+from tests.lab.windows_host.winsim.scheduler import Scheduler, seconds, split
 from tests.lab.windows_host.winsim.state import Store
 
 from .machine import PASSWORD, USER
@@ -127,7 +128,7 @@ class TestRunning:
         scheduler = Scheduler(store)
         scheduler.begin()
         scheduler.tick()
-        assert scheduler.results == {KEEP: LOGON_FAILURE}
+        assert scheduler.results == {KEEP: 0x8007052E}
         assert guest(store)["state"] == "Stopped"
 
     def test_an_unknown_program_is_named_and_not_run(

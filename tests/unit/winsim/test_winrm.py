@@ -108,7 +108,7 @@ def test_a_file_arrives_byte_for_byte_and_only_once(talk: Talk, windows: Windows
         "does not model the Windows feature 'Web-Ftp-Server'",
         "does not know the script with SHA-256",
         "does not model this script (the `raw` module?)",
-        "does not model ['become_wrapper.ps1']",
+        "does not model become with logon_type=Interactive as SYSTEM",
     ],
 )
 def test_what_is_not_modelled_fails_and_is_named(talk: Talk, windows: Windows, named: str) -> None:

@@ -176,8 +176,8 @@ def register(store: Store) -> None:
     (task,) = [one[TASK] for one in TASKS if "actions" in one.get(TASK, {})]
     texts = {
         "{{ _wsl_host_program_dir }}": r"C:\Program Files\ComfyStack",
-        "{{ ansible_user }}": USER,
-        "{{ ansible_password }}": PASSWORD,
+        "{{ _wsl_host_owner }}": USER,
+        "{{ _wsl_host_owner_password }}": PASSWORD,
     }
     given = json.dumps(task)
     for text, value in texts.items():

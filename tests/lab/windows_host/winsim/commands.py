@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import Any
 
+from . import accounts
 from .environment import expand, profile
 from .modules import run_module
 from .state import Store
@@ -73,6 +74,8 @@ def run_command(store: Store, user: str, line: str, stdin: bytes) -> Outcome:
             "models the wire format of ansible-core 2.19.14, and what came was not that: "
             "install the pinned version, or look at commands.py again for the new one"
         )
+    if name == "exec_wrapper" and chain == ["become_wrapper.ps1", "module_wrapper.ps1"]:
+        return _run_as(store, actions[0], parameters)
     if name != "exec_wrapper" or len(chain) != 1:
         return _refused(
             f"does not model {chain[:-1] or [name]} (become, async, coverage) around {chain[-1]!r}"
@@ -83,6 +86,23 @@ def run_command(store: Store, user: str, line: str, stdin: bytes) -> Outcome:
     if chain[0] == "module_wrapper.ps1":
         return _run_module(store, user, parameters)
     return _refused(f"does not model the helper script {chain[0]!r} of ansible-core: add it to commands.py")
+
+
+def _run_as(store: Store, become: dict[str, Any], parameters: dict[str, Any]) -> Outcome:
+    """`become_method: runas` with a batch logon, which is what Task Scheduler makes, too."""
+    user, logon_type = str(become["params"]["BecomeUser"]), become["params"].get("LogonType", "Interactive")
+    password = accounts.fingerprint(str(become["secure_params"].get("BecomePassword", "")))
+    if logon_type != "Batch" or user.upper() == "SYSTEM":
+        return _refused(f"does not model become with logon_type={logon_type} as {user}")
+    refused = accounts.refusal(store, store.read(), user, password)
+    if refused:
+        number, words = refused
+        said = f"Failed to logon .\\{user} ({words}, Win32ErrorCode {number} - 0x{number:08X})"
+        said = f'failure during exec_wrapper: Exception calling "CreateProcessAsUser" with "9" argument(s): "{said}"'
+        return Outcome(1, json.dumps({"failed": True, "msg": said}).encode())
+    # A first logon makes the user's profile.
+    store.path(expand("%TEMP%", user)).mkdir(parents=True, exist_ok=True)
+    return _run_module(store, user, parameters)
 
 
 def _run_module(store: Store, user: str, parameters: dict[str, Any]) -> Outcome:

@@ -6,7 +6,6 @@ log; a task that lasts (it holds a WSL guest) is running until the machine goes 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import threading
@@ -17,11 +16,12 @@ from datetime import datetime
 from pathlib import PureWindowsPath
 from typing import Any
 
+from . import accounts
 from .state import Store
 
 log = logging.getLogger("winsim.tasks")
 
-LOGON_FAILURE = 0x8007052E  # ERROR_LOGON_FAILURE: the stored password is not the account's
+WIN32 = 0x80070000
 FILE_NOT_FOUND = 0x80070002
 _TICK_SECONDS = 0.5
 _DAY = 86_400.0
@@ -77,19 +77,17 @@ def split(line: str) -> list[str]:
     return [bare or quoted for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', line)]
 
 
-def fingerprint(password: str) -> str:
-    """What the simulator keeps of a stored password."""
-    return hashlib.sha256(password.encode()).hexdigest()
-
-
 def run_task(store: Store, path: str) -> Ran:
     """Run the registered task `path` once, whatever its triggers say."""
-    task = store.read().scheduled_tasks[path]
+    state = store.read()
+    task = state.scheduled_tasks[path]
     account = task["username"].rpartition("\\")[2]
-    known = {name.lower(): password for name, password in store.accounts.items()}
-    if task["logon_type"] == "password" and fingerprint(known.get(account.lower(), "")) != task["password"]:
-        log.error("task %s: the user name or password is incorrect (0x%08X)", path, LOGON_FAILURE)
-        return Ran(LOGON_FAILURE)
+    if task["logon_type"] == "password":
+        refused = accounts.refusal(store, state, account, task["password"])
+        if refused:
+            # As an HRESULT: what Task Scheduler shows as the last result.
+            log.error("task %s: %s (0x%08X)", path, refused[1], WIN32 | refused[0])
+            return Ran(WIN32 | refused[0])
     result = Ran(0)
     for action in task["actions"]:
         executable = action["path"].strip('"')

@@ -83,6 +83,11 @@ class State:
     # distribution name -> {"state": "Running"|"Stopped", "guest": DNS name of the container behind it,
     # "address": the guest's own, "owner": the account that it belongs to}
     wsl_distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Local accounts that were made here: name -> {"password": a fingerprint, "groups": SIDs, …}; who has which right;
+    # the length that a password must have.
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    user_rights: dict[str, list[str]] = field(default_factory=dict)
+    least_password: int = 0
     # service name -> {"display_name", "state": "started"|"stopped", "start_mode": "auto"|"manual"|…}
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
     # What a test does to the machine: files that a program holds open; programs that listen, each with "name", "pid",
@@ -128,7 +133,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock = threading.RLock()
-        # What a boot loses. Passwords of the accounts; the time of the boot (FILETIME); Task Scheduler; the
+        # What a boot loses. Passwords of the users file; the time of the boot (FILETIME); Task Scheduler; the
         # distributions that a client holds, and when each was used last; how the machine goes down; the URL prefixes
         # that programs have registered with http.sys, each with what answers there (path -> text, or None).
         self.accounts: dict[str, str] = {}

@@ -70,15 +70,19 @@ def import_distribution(store: Store, state: State, user: str, name: str, folder
     disk = store.path(folder)
     disk.mkdir(parents=True, exist_ok=True)
     (disk / "ext4.vhdx").write_bytes(b"stand-in for the disk of a distribution\n")
+    if name in state.wsl_distributions:
+        raise NotImplementedError(
+            f"two accounts with a distribution {name} each: the container plays one guest"
+        )
     state.wsl_distributions[name] = {"state": "Stopped", "guest": state.guest, "address": "", "owner": user}
 
 
 def own(state: State, user: str) -> dict[str, dict[str, Any]]:
-    """The distributions of an account. One without an owner is that of whoever asks."""
+    """The distributions of an account, all that `wsl --list` shows it."""
     return {
         name: entry
         for name, entry in state.wsl_distributions.items()
-        if entry.get("owner", user).lower() == user.lower()
+        if entry["owner"].lower() == user.lower()
     }
 
 
@@ -92,15 +96,22 @@ def start(state: State, entry: dict[str, Any]) -> None:
     vm.up()
 
 
-def shut_down(state: State, store: Store) -> None:
-    """Every distribution has ended, and with them the tasks that held one; vm.py ends the machine itself."""
-    for entry in state.wsl_distributions.values():
+def shut_down(state: State, store: Store, user: str) -> bool:
+    """`wsl --shutdown`: what belongs to that account has ended, and with it the tasks that held it.
+
+    Each account has a virtual machine of its own; the one of another account runs on. False where the guest's
+    container, which is that machine, did not end.
+    """
+    mine = own(state, user)
+    for entry in mine.values():
         entry["state"] = "Stopped"
-    store.held.clear()
+    store.held -= mine.keys()
     if store.scheduler:
         # Nothing else lasts than what holds a guest.
         for path in sorted(store.scheduler.running):
-            store.scheduler.end(path)
+            if state.scheduled_tasks[path]["username"].lower() == user.lower():
+                store.scheduler.end(path)
+    return not mine or vm.down()
 
 
 def end_idle(store: Store, now: float) -> None:
@@ -112,7 +123,7 @@ def end_idle(store: Store, now: float) -> None:
         if entry["state"] == "Running"
         and name not in store.held
         and now - store.used.setdefault(name, now) > IDLE_SECONDS
-        and setting(store, entry.get("owner", ""), "general", "instanceIdleTimeout") != "-1"
+        and setting(store, entry["owner"], "general", "instanceIdleTimeout") != "-1"
     ]
     if idle:
         with store.edit() as state:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from . import vm, wsl
+from . import accounts, wsl
 from .iis import httpsys
 from .scheduler import Launch, Ran
 from .script_models import ScriptError, ScriptRun
 from .state import PortProxy, State
+
+log = logging.getLogger("winsim.wsl")
 
 
 def get_wsl_guest(run: ScriptRun, parameters: dict[str, Any]) -> None:
@@ -58,9 +61,10 @@ def restart_wsl(run: ScriptRun, parameters: dict[str, Any]) -> None:
     run.changed = True
     if run.machine.check:
         return
-    wsl.shut_down(state, store)
-    if not vm.down():
+    if not wsl.shut_down(state, store, run.machine.user):
         raise ScriptError("the simulated guest did not end; look at its log")
+    if store.scheduler and task in store.scheduler.running:
+        raise ScriptError(f"the task {task} is still running after WSL has ended")
     if store.scheduler:
         store.scheduler.start(task)
 
@@ -68,13 +72,15 @@ def restart_wsl(run: ScriptRun, parameters: dict[str, Any]) -> None:
 def restart_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
     """Restart-Guest.ps1, run by Task Scheduler."""
     store, task = launch.store, f"{parameters['TaskPath']}{parameters['TaskName']}"
+    if not _may_write(launch):
+        return Ran(1)
     if task not in store.read().scheduled_tasks:
         note(launch, parameters["Journal"], [f"nothing was ended: no scheduled task {task}"])
         return Ran(1)
     note(launch, parameters["Journal"], ["WSL ends"])
     with store.edit() as state:
-        wsl.shut_down(state, store)
-    if not vm.down():
+        ended = wsl.shut_down(state, store, launch.user)
+    if not ended:
         note(launch, parameters["Journal"], ["wsl --shutdown ended with 1: the simulated guest did not end"])
         return Ran(1)
     if store.scheduler:
@@ -134,30 +140,31 @@ def set_port_proxy(run: ScriptRun, parameters: dict[str, Any]) -> None:
             )
     listen = f"{parameters['ListenAddress']}/{int(parameters['ListenPort'])}"
     connect = f"{parameters['ConnectAddress']}/{int(parameters['ConnectPort'])}"
-    before = lead(run.machine.state, listen, connect)
+    before = leads(run.machine.state, listen)
+    lead(run.machine.state, listen, connect)
     run.changed = before != connect
     run.difference = {"before": {listen: before}, "after": {listen: connect}}
     run.result = {"listen": listen, "connect": connect}
 
 
-def lead(state: State, listen: str, connect: str) -> str:
-    """`netsh interface portproxy set`: address/port leads to address/port. Returns where it led before, or ""."""
+def leads(state: State, listen: str) -> str:
+    """Where an address/port leads, as address/port; nowhere is ""."""
+    for line in state.portproxy:
+        if f"{line.listen_address}/{line.listen_port}" == listen:
+            return f"{line.connect_address}/{line.connect_port}"
+    return ""
+
+
+def lead(state: State, listen: str, connect: str) -> None:
+    """`netsh interface portproxy set`: address/port leads to address/port."""
     listen_address, _, listen_port = listen.partition("/")
     connect_address, _, connect_port = connect.partition("/")
-    here = next(
-        (
-            p
-            for p in state.portproxy
-            if (p.listen_address, p.listen_port) == (listen_address, int(listen_port))
-        ),
-        None,
-    )
     wanted = PortProxy(listen_address, int(listen_port), connect_address, int(connect_port))
-    if here != wanted:
-        if here:
-            state.portproxy.remove(here)
+    if leads(state, listen) != connect:
+        state.portproxy[:] = [
+            line for line in state.portproxy if f"{line.listen_address}/{line.listen_port}" != listen
+        ]
         state.portproxy.append(wanted)
-    return f"{here.connect_address}/{here.connect_port}" if here else ""
 
 
 def watch_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
@@ -175,8 +182,12 @@ def watch_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
             for forward in filter(None, parameters["Forward"].split(",")):
                 address, port, guest_port = forward.split("/")
                 listen, connect = f"{address}/{port}", f"{entry['address']}/{guest_port}"
-                if lead(state, listen, connect) != connect:
-                    said.append(f"port proxy: {listen} leads to {connect}")
+                if leads(state, listen) == connect:
+                    continue
+                if not _may_write(launch):
+                    return Ran(1)
+                lead(state, listen, connect)
+                said.append(f"port proxy: {listen} leads to {connect}")
     probe = re.fullmatch(r"http://127\.0\.0\.1(?::(\d+))?/", parameters["ProbeUrl"])
     if probe is None:
         said.append(f"The Windows simulator does not model a probe of {parameters['ProbeUrl']}")
@@ -184,9 +195,18 @@ def watch_guest(launch: Launch, parameters: dict[str, str]) -> Ran:
     elif not httpsys.bindings(store.read(), int(probe[1] or 80), "http"):
         said.append(f"IIS: no answer at {parameters['ProbeUrl']}: Unable to connect to the remote server")
         wrong = True
-    if said:
+    if said and _may_write(launch):
         note(launch, parameters["Journal"], said)
     return Ran(1 if wrong else 0)
+
+
+def _may_write(launch: Launch) -> bool:
+    """Whether netsh lets the account lead ports, and Program Files lets it write: administrators only."""
+    account = accounts.find(launch.store, launch.store.read(), launch.user)
+    if account is not None and account.administrator:
+        return True
+    log.error("%s: The requested operation requires elevation (Run as administrator).", launch.user)
+    return False
 
 
 def note(launch: Launch, journal: str, said: list[str]) -> None:

@@ -21,6 +21,7 @@ from . import (
     registry,
     services,
     tasks,
+    users,
 )
 from .contract import Machine, Module, ModuleFailure, NotModelled, Result, read_params
 
@@ -41,6 +42,7 @@ _MODULES: dict[str, Module] = {
     **programs.MODULES,
     **registry.MODULES,
     **tasks.MODULES,
+    **users.MODULES,
 }
 
 

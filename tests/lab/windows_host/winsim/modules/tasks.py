@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..scheduler import fingerprint, seconds
+from .. import accounts
+from ..scheduler import seconds
 from .contract import Machine, Module, ModuleFailure, NotModelled, Option, Params, Result
 
 _SERVICE_ACCOUNTS = {
@@ -73,8 +74,11 @@ def _action(raw: dict[str, Any]) -> dict[str, Any]:
     return dict(raw)
 
 
-def _principal(machine: Machine, params: Params, old: dict[str, Any]) -> dict[str, Any]:
-    """Account and logon, with what is kept of the password; refuses an account that cannot log on."""
+def _principal(machine: Machine, params: Params, old: dict[str, Any], *, other: bool) -> dict[str, Any]:
+    """Account and logon, with what is kept of the password; refuses an account that cannot log on.
+
+    A task that is made anew because something `other` has changed gets the password as well.
+    """
     username = params["username"] or old.get("username")
     logon_type = params["logon_type"] or old.get("logon_type")
     if username is None:
@@ -87,10 +91,11 @@ def _principal(machine: Machine, params: Params, old: dict[str, Any]) -> dict[st
     if logon_type != "password":
         raise NotModelled(f"a scheduled task with logon_type={logon_type!r}: it would not run at a boot")
     kept = old.get("password", "")
-    if params["password"] and (not old or params["update_password"]):
-        kept = fingerprint(params["password"])
-    known = {name.lower(): fingerprint(password) for name, password in machine.store.accounts.items()}
-    if machine.store.accounts and known.get(short.lower()) != kept:
+    other = other or old.get("username") != short
+    if params["password"] and (other or params["update_password"]):
+        kept = accounts.fingerprint(params["password"])
+    account = accounts.find(machine.store, machine.state, short)
+    if machine.store.accounts and (account is None or account.password != kept):
         raise ModuleFailure(
             f"failed to {'modify' if old else 'register new'} {'scheduled task' if old else 'task definition'}: "
             "The user name or password is incorrect. (Exception from HRESULT: 0x8007052E)"
@@ -122,7 +127,6 @@ def win_scheduled_task(machine: Machine, params: Params) -> Result:
         "triggers": [_trigger(raw) for raw in params["triggers"]]
         if params["triggers"] is not None
         else (old or {}).get("triggers", []),
-        **_principal(machine, params, old or {}),
         "run_level": params["run_level"] or (old or {}).get("run_level", "limited"),
         "enabled": (old or {}).get("enabled", True) if params["enabled"] is None else params["enabled"],
         "description": (old or {}).get("description", "")
@@ -134,6 +138,8 @@ def win_scheduled_task(machine: Machine, params: Params) -> Result:
             **{key: params[key] for key in _SETTINGS if params[key] is not None},
         },
     }
+    other = any((old or {}).get(key) != value for key, value in task.items())
+    task |= _principal(machine, params, old or {}, other=other)
     # The real module cannot compare passwords: told to update one, it always says "changed".
     changed = old != task or bool(params["password"] and params["update_password"])
     tasks[path] = task
