@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
+from urllib.parse import quote
 
 import aiohttp
 
@@ -131,8 +132,9 @@ class ComfyClient:
         return self._get("/system_stats")
 
     def object_info(self, node_class: str | None = None) -> dict[str, Any]:
-        """GET /object_info: inputs and outputs of every node class, or of one."""
-        return self._get("/object_info" if node_class is None else f"/object_info/{node_class}")
+        """GET /object_info: inputs and outputs of every node class, or of one; {} for one that there is not."""
+        # Classes of custom nodes have slashes and question marks in their names.
+        return self._get("/object_info" + ("" if node_class is None else f"/{quote(node_class, safe='')}"))
 
     def queue(self) -> dict[str, Any]:
         """GET /queue: `queue_running` and `queue_pending`, each [[number, prompt_id, graph, ...]]."""

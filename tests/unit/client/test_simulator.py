@@ -162,3 +162,14 @@ def test_a_model_that_is_not_there_is_named(url: str, base: Path, tmp_path: Path
         assert caught.value.problems[0].node_id == "lightning"
     finally:
         lora.write_bytes(EMPTY_WEIGHTS)
+
+
+def test_node_classes_are_asked_for_one_by_one_or_all(url: str) -> None:
+    with ComfyClient(url) as client:
+        one = client.object_info("KSampler")
+        assert one["KSampler"]["input"]["required"]["steps"][0] == "INT"
+        everything = client.object_info()
+        assert len(everything) > len(one) == 1
+        assert everything["KSampler"] == one["KSampler"]
+        for nobody in ("Nobody", "a/b?c#d%2F e", "../queue"):
+            assert client.object_info(nobody) == {}
