@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from comfystack import InputError
 from comfystack.workflow.check import check
 from comfystack.workflow.contract import recorded
@@ -76,7 +78,12 @@ def test_any_graph_is_answered(graph: dict[str, dict[str, Any]]) -> None:
     through_everything(graph)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    report_multiple_bugs=False,
+)
 @given(st.one_of(VALUES, PAGES, st.dictionaries(IDS, st.one_of(VALUES, NODES))))
 def test_any_file_is_read_or_refused(tmp_path: Path, document: object) -> None:
     path = tmp_path / "workflow.json"
@@ -86,3 +93,9 @@ def test_any_file_is_read_or_refused(tmp_path: Path, document: object) -> None:
     except InputError:
         return
     through_everything(graph)
+
+
+def test_a_reader_that_refuses_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "read_graph", lambda path: json.loads(path.read_text()))
+    with pytest.raises((AttributeError, LookupError, StopIteration, TypeError, ValueError)):
+        test_any_file_is_read_or_refused(tmp_path)
