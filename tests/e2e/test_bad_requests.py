@@ -43,13 +43,18 @@ class Wrong:
     body: bytes | None = None
 
 
-def upload(status: int, name: str = "x.png", **fields: str) -> Wrong:
+FORM = "invalid_form"
+FORM_HEAD = {"Content-Type": "multipart/form-data; boundary=x"}
+JSON = {"Content-Type": "application/json"}
+
+
+def upload(status: int, kind: str = FORM, name: str = "x.png", **fields: str) -> Wrong:
     headers, body = form(image=(name, b"x"), **fields)
-    return Wrong("POST", "/upload/image", status, "", headers, body)
+    return Wrong("POST", "/upload/image", status, kind, headers, body)
 
 
 def prompt(body: bytes, status: int, kind: str) -> Wrong:
-    return Wrong("POST", "/prompt", status, kind, {"Content-Type": "application/json"}, body)
+    return Wrong("POST", "/prompt", status, kind, JSON, body)
 
 
 NOTHING = {
@@ -58,9 +63,9 @@ NOTHING = {
 WRONG = {
     # File names that lead out of their folder.
     "an upload to the folder above": upload(400, name="../x.png"),
-    "an upload to a folder above": upload(400, subfolder="../.."),
-    "an upload to an absolute folder": upload(400, subfolder="/tmp"),  # noqa: S108 - is refused
-    "an upload without a file": Wrong("POST", "/upload/image", 400, "", *form(type="input")),
+    "an upload to a folder above": upload(400, "", subfolder="../.."),
+    "an upload to an absolute folder": upload(400, "", subfolder="/tmp"),  # noqa: S108 - is refused
+    "an upload without a file": Wrong("POST", "/upload/image", 400, FORM, *form(type="input")),
     "a view of the folder above": Wrong("GET", "/view?filename=../x.png", 400),
     "the same, encoded": Wrong("GET", "/view?filename=%2e%2e%2fx.png", 400),
     "a view of an absolute path": Wrong("GET", "/view?filename=/etc/passwd", 400),
@@ -86,12 +91,20 @@ WRONG = {
     ),
     "an id that is none": prompt(say({"prompt": NOTHING, "prompt_id": "1"}), 400, "invalid_prompt_id"),
     "a job of 17 MiB": prompt(say({"prompt": NOTHING, "x": "x" * (17 << 20)}), 413, "too_large"),
-    # What ComfyUI itself does not expect.
-    "an upload of a kind that there is not": upload(500, type="secret"),
-    "a form that is none": Wrong(
-        "POST", "/upload/image", 500, "", {"Content-Type": "multipart/form-data; boundary=x"}, MEGABYTE
+    # What ComfyUI itself would answer with 500.
+    "a graph that is a list": prompt(say({"prompt": []}), 400, "no_prompt"),
+    "a client whose id is a list": prompt(say({"prompt": NOTHING, "client_id": ["x"]}), 400, "no_prompt"),
+    "memory freed by nobody's word": Wrong("POST", "/free", 400, "no_prompt", JSON, b"x"),
+    "an upload of a kind that there is not": upload(400, type="secret"),
+    "an upload into a folder of its name's": upload(400, name="none/x.png"),
+    "a form that is none": Wrong("POST", "/upload/image", 400, FORM, FORM_HEAD, MEGABYTE),
+    "a form below the other address": Wrong("POST", "/api/upload/image", 400, FORM, FORM_HEAD, MEGABYTE),
+    "a form that is a picture": Wrong(
+        "POST", "/upload/image", 400, FORM, {"Content-Type": "image/png"}, b"x"
     ),
-    "a number that is none": Wrong("GET", "/history?max_items=x", 500),
+    "a mask of no picture": Wrong("POST", "/upload/mask", 400, FORM, *form(image=("x.png", b"x"))),
+    "a number that is none": Wrong("GET", "/history?max_items=x", 400, "malformed"),
+    "another number, written otherwise": Wrong("GET", "/api/%68istory?offset=", 400, "malformed"),
     # Sizes.
     "an upload that says it is over the limit": Wrong(
         "POST", "/upload/image", 404, "", {"Content-Length": str(LIMIT + 1)}, b""

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from . import answers, jobs, operating, page, signin, token_routes
+from . import answers, jobs, operating, page, signin, token_routes, uploads
 from .comfyui import Comfyui
 from .entrance import Entrance
 from .gate import MESSAGES, Decision, Gate, without_token
@@ -87,6 +87,7 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(_edge(gate))
     app.include_router(signin.routes(gate))
     app.include_router(jobs.routes(gate, owners, comfyui))
+    app.include_router(uploads.routes(gate, comfyui))
     app.include_router(token_routes.routes(gate))
     app.include_router(operating.routes(gate, transport, metrics, settings.ready_queue))
     app.include_router(page.routes(app))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 
 # ComfyUI answers at once; a job's own time is not waited for here.
 ANSWER_SECONDS = 60.0
+CONNECT_SECONDS = 5.0
+# A body on its way may take as long as it takes; the answer to a whole one may not.
+_UPLOAD = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
 
 
 class Comfyui:
@@ -30,6 +34,12 @@ class Comfyui:
     async def post(self, path: str, body: dict[str, Any]) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer."""
         async with self._open().post(self.url + path, json=body) as answer:
+            return answer.status, answer.content_type, await answer.read()
+
+    async def upload(self, path: str, kind: str, body: AsyncIterator[bytes]) -> tuple[int, str, bytes]:
+        """A body of that content type as it comes. Status, content type and body of the answer."""
+        sent = self._open().post(self.url + path, data=body, headers={"Content-Type": kind}, timeout=_UPLOAD)
+        async with sent as answer:
             return answer.status, answer.content_type, await answer.read()
 
     async def get(self, path: str) -> Any:

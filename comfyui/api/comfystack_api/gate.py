@@ -24,6 +24,7 @@ _audit = logging.getLogger("audit")
 STATUS = {
     "ok": 200,
     "malformed": 400,
+    "no-number": 400,
     "no-token": 401,
     "unknown-token": 401,
     "admin-only": 403,
@@ -33,6 +34,8 @@ STATUS = {
 }
 MESSAGES = {
     "malformed": "the address of the request cannot be read without doubt; percent-encode it",
+    "no-number": "found a word in the address where ComfyUI takes a number; expected max_items and offset to be whole "
+    "numbers, such as max_items=10",
     "no-token": "found no valid token; expected Authorization: Bearer TOKEN or X-API-Key: TOKEN",
     "unknown-token": "found no valid token; expected Authorization: Bearer TOKEN or X-API-Key: TOKEN",
     "admin-only": "this needs a token of scope admin; ask the operator",
@@ -124,7 +127,10 @@ class Gate:
 
     def comfyui(self, question: Question) -> Decision:
         """Whether a request may go straight to ComfyUI."""
-        return self._told(question, self._decide(question, rules.user_may))
+        decision = self._decide(question, rules.user_may)
+        if decision.ok and not rules.numbers_are_numbers(question.uri):
+            decision = Decision("no-number", decision.via, decision.token)
+        return self._told(question, decision)
 
     def own(self, question: Question, admin: bool = False) -> Decision:
         """Whether a request may use a route of this service; `admin`: of those that only admins may."""

@@ -1,4 +1,4 @@
-"""Jobs that go through here, because only their body says whose they are: submit, stop, take out, forget."""
+"""What goes through here because only its body says enough: submit, stop, take out and forget jobs, free memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import aiohttp
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from . import answers
+from . import answers, shapes
 from .comfyui import Comfyui
 from .gate import Decision, Gate, Question
 from .heads import question_of
@@ -21,6 +21,7 @@ from .state import State
 BODY_BYTES = 16 * 1024 * 1024
 # Longer than any job stays in ComfyUI's memory.
 KEPT_SECONDS = 30 * 86400
+ADMINS = ("free",)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -45,14 +46,14 @@ class _Refused(Exception):
 
 
 def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
-    """What the edge sends here instead of to ComfyUI: POST to /prompt, /queue, /interrupt and /history."""
+    """What the edge sends here instead of to ComfyUI: POST to /prompt, /queue, /interrupt, /history and /free."""
     router = APIRouter(prefix="/_jobs", include_in_schema=False)
     own = _Own(owners, comfyui)
 
     @router.post("/{name}")
     async def job(request: Request, name: str) -> Response:
         question = question_of(request)
-        decision = gate.own(question)
+        decision = gate.own(question, admin=name in ADMINS)
         if not decision.ok or decision.token is None:
             return answers.refusal(decision, question)
         handle = {
@@ -60,6 +61,7 @@ def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
             "queue": own.deletion,
             "history": own.deletion,
             "interrupt": own.interrupt,
+            "free": own.memory,
         }.get(name)
         if handle is None:
             return answers.error(404, "unknown", "there is no such route")
@@ -69,9 +71,12 @@ def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
         try:
             document = json.loads(body) if body else {}
         except (ValueError, RecursionError):
-            return _bad("the body is not JSON")
+            return _bad("the body is not JSON; expected a JSON object as ComfyUI takes it")
         if not isinstance(document, dict):
-            return _bad("the body is no JSON object")
+            return _bad("the body is no JSON object; expected one as ComfyUI takes it")
+        wrong = shapes.wrong(name, document)
+        if wrong:
+            return _bad(wrong)
         try:
             wanted = await handle(document, decision)
             if wanted is None:
@@ -130,6 +135,9 @@ class _Own:
         self._must_own(str(prompt_id), decision)
         return {"prompt_id": str(prompt_id)}
 
+    async def memory(self, body: dict[str, Any], _: Decision) -> dict[str, Any]:
+        return body
+
     def _must_own(self, prompt_id: str, decision: Decision) -> None:
         """A job of nobody's is none that ComfyUI could have: every job comes through here."""
         assert decision.token is not None
@@ -141,7 +149,7 @@ class _Own:
 
 
 def _bad(message: str) -> Response:
-    return answers.error(400, "no_prompt", f"{message}; expected a JSON object as ComfyUI takes it")
+    return answers.error(400, "no_prompt", message)
 
 
 def _refuse(gate: Gate, question: Question, decision: Decision, reason: str) -> Response:

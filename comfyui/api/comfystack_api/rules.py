@@ -1,18 +1,18 @@
 """What a token of scope `user` may do at ComfyUI. An admin may do everything that ComfyUI offers.
 
-Reading is open but for CLOSED; of what changes something, only OPEN and OWN_JOBS are. The latter
-go through this service, which looks whose job is meant, and never straight to ComfyUI.
+Reading is open but for CLOSED; of what changes something, only UPLOADS and OWN_JOBS are. Those go through this
+service, which looks into their bodies, and never straight to ComfyUI.
 """
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-# Straight to ComfyUI: their bodies are large, and what they write is a file of the uploader's naming.
-OPEN = frozenset({"/upload/image", "/upload/mask"})
-# Through this service (jobs.py): own jobs only.
+# Through uploads.py, which reads the form. What they write is a file of the uploader's naming.
+UPLOADS = frozenset({"/upload/image", "/upload/mask"})
+# Through jobs.py: own jobs only.
 OWN_JOBS = frozenset({"/prompt", "/queue", "/interrupt", "/history"})
 # Logs and folders of the server; and the add-on ComfyUI-Manager, whose GET requests install and restart.
 CLOSED = (
@@ -28,7 +28,8 @@ CLOSED = (
     "v2/externalmodel",
     "v2/snapshot",
 )
-_PLAIN = re.compile(r"/[A-Za-z0-9_/-]*")
+# The parameters that ComfyUI takes for whole numbers without looking: another word is its own error 500.
+NUMBERS = {"/history": frozenset({"max_items", "offset"})}
 
 
 def well_formed(uri: str) -> bool:
@@ -37,11 +38,27 @@ def well_formed(uri: str) -> bool:
 
 
 def user_may(method: str, path: str) -> bool:
-    """Whether scope `user` is enough for a request to ComfyUI. `path` as it was sent, without its query."""
-    if method in READING:
-        return not any(_below(readable, closed) for readable in _readings(path) for closed in CLOSED)
-    # What writes has to be written plainly, so that it cannot be one thing here and another at ComfyUI.
-    return method == "POST" and _PLAIN.fullmatch(path) is not None and path.removeprefix("/api") in OPEN
+    """Whether scope `user` is enough to ask ComfyUI itself. `path` as it was sent, without its query."""
+    return method in READING and not any(
+        _below(readable, closed) for readable in _readings(path) for closed in CLOSED
+    )
+
+
+def numbers_are_numbers(uri: str) -> bool:
+    """Whether what ComfyUI will take for a number is one. `uri` with its query, as it was sent."""
+    path, _, query = uri.partition("?")
+    names = {name for readable in _readings(path) for name in NUMBERS.get(readable, ())}
+    return all(
+        _whole(value) for name, value in parse_qsl(query, keep_blank_values=True) if names and name in names
+    )
+
+
+def _whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _below(path: str, folder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from pathlib import Path
 from typing import ClassVar
@@ -36,6 +37,9 @@ class TestTheEdgesQuestion:
             ("POST", "/free", "ann", 403, "admin-only 0"),
             ("POST", "/free", "operator", 204, None),
             ("GET", "/a#b", "operator", 403, "malformed 0"),
+            ("GET", "/history?max_items=x", "ann", 403, "no-number 0"),
+            ("GET", "/history?max_items=x", None, 401, "no-token 0"),
+            ("GET", "/history?max_items=2", "ann", 204, None),
         ],
     )
     def test_it_is_answered_in_the_two_ways_that_nginx_knows(
@@ -218,6 +222,63 @@ class TestOwnJobs:
     @pytest.mark.parametrize("body", [b"", b"[]", b"x", b"1", b"\xff", b'"a"'])
     def test_what_is_no_job_is_a_400(self, with_comfyui: Service, body: bytes) -> None:
         assert with_comfyui.ask("POST", "/_jobs/prompt", "ann", body).status == 400
+
+    @pytest.mark.parametrize(
+        ("route", "body"),
+        [
+            ("prompt", {"prompt": []}),
+            ("prompt", {"prompt": None}),
+            ("prompt", {"prompt": {"1": 5}}),
+            ("prompt", {"prompt": {"1": {"class_type": [], "inputs": {}}}}),
+            ("prompt", {"prompt": {"1": {"class_type": "EmptyImage", "inputs": []}}}),
+            ("prompt", {"prompt": GRAPH, "number": "x"}),
+            ("prompt", {"prompt": GRAPH, "number": None}),
+            ("prompt", {"prompt": GRAPH, "number": 10**400}),
+            ("prompt", {"prompt": GRAPH, "extra_data": 5}),
+            ("prompt", {"prompt": GRAPH, "client_id": ["a"]}),
+            ("prompt", {"prompt": GRAPH, "partial_execution_targets": 5}),
+            ("queue", {"delete": 5}),
+            ("history", {"delete": [["a"]]}),
+            ("interrupt", {"prompt_id": {}}),
+        ],
+    )
+    def test_a_field_of_another_kind_is_told_and_never_comfyuis_500(
+        self, with_comfyui: Service, route: str, body: dict[str, object]
+    ) -> None:
+        for who in ("ann", "operator"):
+            answer = with_comfyui.post(f"/_jobs/{route}", body, who)
+            assert (answer.status, answer.json()["error"]["type"]) == (400, "no_prompt"), answer.text
+            assert "; expected " in answer.json()["error"]["message"]
+
+    @pytest.mark.parametrize("body", [{"prompt": []}, {"prompt": GRAPH, "number": "x"}, {"prompt": {"1": 5}}])
+    def test_it_is_comfyuis_own_500_without_the_service(
+        self, comfyui: Server, body: dict[str, object]
+    ) -> None:
+        said = json.dumps(body).encode()
+        assert comfyui.ask("POST", "/prompt", said, {"Content-Type": "application/json"}).status == 500
+
+    def test_only_an_admin_frees_memory_and_a_body_that_is_none_frees_nothing(
+        self, with_comfyui: Service
+    ) -> None:
+        wish = {"unload_models": True}
+        assert [with_comfyui.post("/_jobs/free", wish, who).status for who in ("ann", "operator")] == [
+            403,
+            200,
+        ]
+        answers = [with_comfyui.ask("POST", "/_jobs/free", "operator", body) for body in (b"", b"x", b"[]")]
+        assert [answer.status for answer in answers] == [200, 400, 400]
+
+    def test_the_log_tells_of_the_path_that_was_sent(
+        self, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "audit")
+        service.post("/_jobs/free", {}, "ann")
+        service.post("/_uploads/upload/image", {}, "ann")
+        told = [json.loads(record.message)["path"] for record in caplog.records if record.name == "audit"]
+        assert told == ["/free", "/upload/image"]
+
+    def test_what_may_be_null_may_be(self, with_comfyui: Service) -> None:
+        assert self.submit(with_comfyui, "ann", client_id=None, partial_execution_targets=None).status == 200
 
     @pytest.mark.parametrize("more", [{"front": True}, {"number": -1}])
     def test_nobody_but_an_admin_goes_before_others(

@@ -193,7 +193,7 @@ class TestTheEdgesConfiguration:
 
     def test_what_only_the_edge_may_ask_is_asked_by_nobody_else(self) -> None:
         locations = {one.words[-1]: one for one in public_server(nginx_conf()).all("location")}
-        for name in ("/_auth", "/_jobs/"):
+        for name in ("/_auth", "/_jobs/", "/_uploads/"):
             assert locations[name].all("internal"), name
         opened = {name for name, one in locations.items() if not one.all("internal") and name[0] != "@"}
         assert opened == {"/", "/login", "/logout", "/healthz", "/readyz", "/metrics", "/v1/"}
@@ -245,6 +245,30 @@ class TestTheEdgesConfiguration:
         first = next(one for one in public_server(nginx_conf()).inside if one.words[0] == "if")
         assert first.words == ("if", "($forged)")
         assert first.one("rewrite").words[1:] == ("^", "/_malformed", "last")
+
+    @pytest.mark.parametrize(
+        ("request_", "place"),
+        [
+            ("POST /prompt", "/_jobs"),
+            ("POST /api/history", "/_jobs"),
+            ("POST /upload/image", "/_uploads"),
+            ("POST /api/upload/mask", "/_uploads"),
+            ("GET /history", ""),
+            ("POST /upload/other", ""),
+            ("POST /api/api/upload/image", ""),
+            ("POST /api/free", "/_jobs"),
+            ("POST /settings", ""),
+        ],
+    )
+    def test_what_its_body_decides_goes_through_the_service_api(self, request_: str, place: str) -> None:
+        leads = nginx_conf().one("map", "$request_method $uri", "$by_its_body").inside
+        found = {
+            one.words[1] for one in leads if one.words[0][0] == "~" and re.search(one.words[0][1:], request_)
+        }
+        assert found == ({place} if place else set())
+        second = [one for one in public_server(nginx_conf()).inside if one.words[0] == "if"][1]
+        assert second.words == ("if", "($by_its_body)")
+        assert second.one("rewrite").words[1:] == ("^(?:/api)?(/.*)$", "$by_its_body$1", "last")
 
     def test_no_credential_is_handed_on(self) -> None:
         root = public_server(nginx_conf()).one("location", "/")
