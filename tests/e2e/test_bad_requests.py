@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from typing import ClassVar
 
 import pytest
 from comfystack import ComfyClient, ExecutionError, graphs, lessons
@@ -95,6 +96,8 @@ WRONG = {
     "a graph that is a list": prompt(say({"prompt": []}), 400, "no_prompt"),
     "a client whose id is a list": prompt(say({"prompt": NOTHING, "client_id": ["x"]}), 400, "no_prompt"),
     "memory freed by nobody's word": Wrong("POST", "/free", 400, "no_prompt", JSON, b"x"),
+    "settings that are no object": Wrong("POST", "/settings", 400, "no_prompt", JSON, b"[]"),
+    "a setting that is no JSON": Wrong("POST", "/api/settings/Comfy.Locale", 400, "no_prompt", JSON, b"x"),
     "an upload of a kind that there is not": upload(400, type="secret"),
     "an upload into a folder of its name's": upload(400, name="none/x.png"),
     "a form that is none": Wrong("POST", "/upload/image", 400, FORM, FORM_HEAD, MEGABYTE),
@@ -170,6 +173,68 @@ class TestATokenThatIsNoneAnyMore:
         assert (status, headers["location"]) == (303, "/login?next=%2Fqueue")
         program = ask(lab, "GET", "/queue", {"Cookie": browser.cookie})
         assert (program.status, program.kind) == (401, "authentication")
+
+
+def picture(size: tuple[int, int]) -> bytes:
+    made = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGBA").save(made, "PNG")
+    return made.getvalue()
+
+
+def place(name: str, content: bytes, **fields: str) -> Wrong:
+    return Wrong("POST", "/upload/image", 400, FORM, *form(image=(name, content), **fields))
+
+
+def mask(content: bytes, of: str = "photo.png") -> Wrong:
+    original = json.dumps({"filename": of, "type": "input", "subfolder": "odd"})
+    fields = {"original_ref": original, "subfolder": "odd", "overwrite": "1"}
+    return Wrong("POST", "/upload/mask", 400, FORM, *form(image=("mask.png", content), **fields))
+
+
+def look(query: str, path: str = "/view") -> Wrong:
+    return Wrong("GET", f"{path}?type=input&subfolder=odd&{query}", 400, "no_picture")
+
+
+@pytest.fixture(scope="module")
+def user(lab: Lab, deployed: Done) -> Iterator[dict[str, str]]:
+    """The head of one with a token of scope `user`, who has laid a text and a picture of 64 x 64 into `odd`."""
+    head = bearer(tokens(lab, "create", "e2e-odd")["token"])
+    for name, content in (("a.txt", b"no picture"), ("photo.png", picture((64, 64)))):
+        headers, body = form(image=(name, content), subfolder="odd", overwrite="1")
+        answer = ask(lab, "POST", "/upload/image", {**head, **headers}, body)
+        assert answer.status == 200, answer
+    yield head
+    tokens(lab, "revoke", "e2e-odd")
+
+
+class TestAFileThatIsNotWhatIsMadeOfIt:
+    WRONG: ClassVar = {
+        "a preview of a text": look("filename=a.txt&preview=webp;75"),
+        "the same, below the other address": look("filename=a.txt&preview=webp;75", "/api/view"),
+        "the same, written otherwise": look("filename=a.txt&pre%76iew", "/%76iew"),
+        "the colours of a text": look("filename=a.txt&channel=rgb"),
+        "a name that a folder has": place("odd", b"x"),
+        "a file where subfolder should be": place("b.txt", b"x", subfolder="odd/a.txt/c"),
+        "a mask of another size": mask(picture((64, 65))),
+        "a mask whose end is missing": mask(picture((64, 64))[:-1000]),
+        "a mask of a text": mask(picture((64, 64)), "a.txt"),
+    }
+
+    @pytest.mark.parametrize("case", WRONG)
+    def test_is_told(self, lab: Lab, user: dict[str, str], case: str) -> None:
+        wrong = self.WRONG[case]
+        answer = ask(lab, wrong.method, wrong.path, {**user, **wrong.headers}, wrong.body)
+        assert (answer.status, answer.kind) == (wrong.status, wrong.kind), answer
+
+    def test_one_that_is_becomes_a_picture_and_takes_a_mask(self, lab: Lab, user: dict[str, str]) -> None:
+        address = "/view?type=input&subfolder=odd&filename=photo.png"
+        for query, kind in (("preview=webp;75", "image/webp"), ("channel=a", "image/png")):
+            answer = ask(lab, "GET", f"{address}&{query}", user)
+            assert (answer.status, answer.headers["content-type"]) == (200, kind), answer
+            assert Image.open(io.BytesIO(answer.body)).size == (64, 64)
+        right = mask(picture((64, 64)))
+        answer = ask(lab, right.method, right.path, {**user, **right.headers}, right.body)
+        assert answer.status == 200, answer
 
 
 class TestAPictureThatIsNone:

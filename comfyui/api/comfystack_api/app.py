@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from . import answers, jobs, operating, page, signin, token_routes, uploads
+from . import answers, jobs, operating, page, signin, token_routes, uploads, views
 from .comfyui import Comfyui
 from .entrance import Entrance
 from .gate import MESSAGES, Decision, Gate, without_token
@@ -34,6 +34,7 @@ from .sessions import Sessions
 from .settings import Settings
 from .state import State
 from .tokens import Tokens
+from .unkept import Unkept
 
 # How soon what has expired is gone.
 TIDY_SECONDS = 60.0
@@ -87,7 +88,9 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(_edge(gate))
     app.include_router(signin.routes(gate))
     app.include_router(jobs.routes(gate, owners, comfyui))
-    app.include_router(uploads.routes(gate, comfyui))
+    unkept = Unkept(comfyui, kitchen.exchange, settings.image_pixels)
+    app.include_router(uploads.routes(gate, comfyui, unkept))
+    app.include_router(views.routes(gate, comfyui))
     app.include_router(token_routes.routes(gate))
     app.include_router(operating.routes(gate, transport, metrics, settings.ready_queue))
     app.include_router(page.routes(app))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
 # ComfyUI answers at once; a job's own time is not waited for here.
 ANSWER_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
-# A body on its way may take as long as it takes; the answer to a whole one may not.
-_UPLOAD = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
+# A body on its way may take as long as it takes; silence may not.
+_LARGE = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
 
 
 class Comfyui:
@@ -38,9 +39,22 @@ class Comfyui:
 
     async def upload(self, path: str, kind: str, body: AsyncIterator[bytes]) -> tuple[int, str, bytes]:
         """A body of that content type as it comes. Status, content type and body of the answer."""
-        sent = self._open().post(self.url + path, data=body, headers={"Content-Type": kind}, timeout=_UPLOAD)
+        sent = self._open().post(self.url + path, data=body, headers={"Content-Type": kind}, timeout=_LARGE)
         async with sent as answer:
             return answer.status, answer.content_type, await answer.read()
+
+    async def view(self, query: str | dict[str, str]) -> aiohttp.ClientResponse:
+        """The answer to /view with that query, for the caller to read and to close."""
+        if not isinstance(query, str):
+            query = urlencode(query, errors="surrogateescape")
+        # Its length is handed on, so it has to stay as it is.
+        headers = {"Accept-Encoding": "identity"}
+        return await self._open().get(f"{self.url}/view?{query}", headers=headers, timeout=_LARGE)
+
+    async def has(self, kind: str, folder: str, name: str) -> bool:
+        """Whether there is a file of that name; a folder is none."""
+        async with await self.view({"filename": name, "subfolder": folder, "type": kind}) as answer:
+            return answer.status == 200
 
     async def get(self, path: str) -> Any:
         async with self._open().get(self.url + path) as answer:

@@ -17,7 +17,11 @@ TEXT_BYTES = 64 * 1024
 # Most file systems take 255 bytes, and ComfyUI may write ` (1)` behind the name.
 NAME_BYTES = 240
 FOLDER_BYTES = 1024
+# Of a larger mask only its head is kept, for whoever asks afterwards what was wrong.
+MASK_BYTES = 32 * 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
+# Up to width and height of a PNG.
+HEAD_BYTES = 24
 _FILE, _TEXTS = "image", ("type", "subfolder", "overwrite", "original_ref")
 
 
@@ -30,7 +34,11 @@ class WrongForm(Exception):
 
 
 class Form:
-    """Fed with the body, from its beginning to its end. Raises WrongForm, and keeps it in `wrong`."""
+    """Fed with the body, from its beginning to its end. Raises WrongForm, and keeps it in `wrong`.
+
+    At its end `kind`, `folder` and `name` say where the file goes. `head` are its first HEAD_BYTES; of a mask `content`
+    is all of it, None where that is too much, and `original` the query of /view for the picture that it is for.
+    """
 
     def __init__(self, content_type: str, mask: bool) -> None:
         kind, options = parse_options_header(content_type)
@@ -59,10 +67,17 @@ class Form:
         self._mask = mask
         self._complete = False
         self._held = 0
-        self._head = b""
+        self.head = b""
+        self._content = bytearray()
         self._texts: dict[str, str] = {}
         self._file: str | None = None
+        self.kind = self.folder = self.name = ""
+        self.original: dict[str, str] | None = None
         self.wrong: WrongForm | None = None
+
+    @property
+    def content(self) -> bytes | None:
+        return None if len(self._content) > MASK_BYTES else bytes(self._content)
 
     def feed(self, data: bytes) -> None:
         """The next part of the body."""
@@ -117,7 +132,8 @@ class Form:
             raise WrongForm(f"a file in {name}", "a text", name)
         if self._is_text and name == _FILE:
             raise WrongForm("a text in image", "a file with its name", name)
-        if filename and name == _FILE and self._file is None:
+        self._is_the_file = bool(filename) and name == _FILE and self._file is None
+        if filename and self._is_the_file:
             self._file = _named(filename)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -128,8 +144,10 @@ class Form:
                     f"fields of more than {TEXT_BYTES} bytes", "a file in image, and short fields", self._name
                 )
             self._text += data[start:end]
-        elif self._name == _FILE and len(self._head) < len(_PNG):
-            self._head += data[start : min(end, start + len(_PNG))]
+        elif self._is_the_file:
+            self.head += data[start : min(end, start + HEAD_BYTES - len(self.head))]
+            if self._mask and len(self._content) <= MASK_BYTES:
+                self._content += data[start:end]
 
     def _ends(self) -> None:
         if not self._is_text:
@@ -157,6 +175,7 @@ class Form:
                 f"names of at most {NAME_BYTES} bytes without control characters",
                 "subfolder",
             )
+        self.kind, self.folder, self.name = kind, folder, self._file
         if self._mask:
             self._of_a_mask(self._file)
         self._complete = True
@@ -164,7 +183,7 @@ class Form:
     def _of_a_mask(self, filename: str) -> None:
         if not filename.lower().endswith(".png"):
             raise WrongForm(f"the name {filename!r} of a mask", "one that ends in .png", _FILE)
-        if not self._head.startswith(_PNG):
+        if not self.head.startswith(_PNG):
             raise WrongForm("a mask that is no PNG", "a PNG of the original's size", _FILE)
         try:
             reference = json.loads(self._texts.get("original_ref", ""))
@@ -183,6 +202,7 @@ class Form:
                 'original_ref with {"filename", "type", "subfolder"} as an upload answered them',
                 "original_ref",
             )
+        self.original = {key: reference[key] for key in ("filename", "type", "subfolder") if key in reference}
 
 
 def _named(filename: str) -> str:

@@ -10,8 +10,8 @@ from .gate import Question
 METHOD = "x-original-method"
 URI = "x-original-uri"
 PEER = "x-peer-address"
-# Below these the edge leads here what its body decides; the log tells of the path as it was sent.
-LED_HERE = ("/_jobs", "/_uploads")
+# Below these the edge leads here what cannot be decided by its head; the log tells of the path as it was sent.
+LED_HERE = ("/_jobs", "/_uploads", "/_views")
 
 
 def address_of(request: Request) -> str:

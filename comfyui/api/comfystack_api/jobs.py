@@ -1,4 +1,7 @@
-"""What goes through here because only its body says enough: submit, stop, take out and forget jobs, free memory."""
+"""What goes through here because only its body says enough: submit, stop, take out and forget jobs, free memory.
+
+An admin's settings, too: what is no JSON is ComfyUI's own error 500.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from .state import State
 BODY_BYTES = 16 * 1024 * 1024
 # Longer than any job stays in ComfyUI's memory.
 KEPT_SECONDS = 30 * 86400
-ADMINS = ("free",)
+ADMINS = ("free", "settings")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -46,12 +49,13 @@ class _Refused(Exception):
 
 
 def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
-    """What the edge sends here instead of to ComfyUI: POST to /prompt, /queue, /interrupt, /history and /free."""
+    """What the edge sends here instead of to ComfyUI: POST about jobs, and to /free and /settings."""
     router = APIRouter(prefix="/_jobs", include_in_schema=False)
     own = _Own(owners, comfyui)
 
     @router.post("/{name}")
-    async def job(request: Request, name: str) -> Response:
+    @router.post("/{name}/{key}")
+    async def job(request: Request, name: str, key: str | None = None) -> Response:
         question = question_of(request)
         decision = gate.own(question, admin=name in ADMINS)
         if not decision.ok or decision.token is None:
@@ -61,17 +65,20 @@ def routes(gate: Gate, owners: Owners, comfyui: Comfyui) -> APIRouter:
             "queue": own.deletion,
             "history": own.deletion,
             "interrupt": own.interrupt,
-            "free": own.memory,
+            "free": own.as_it_is,
+            "settings": own.as_it_is,
         }.get(name)
-        if handle is None:
+        if handle is None or (key is not None and name != "settings"):
             return answers.error(404, "unknown", "there is no such route")
         body = await _body(request)
         if body is None:
             return answers.error(413, "too_large", f"a job's description has at most {BODY_BYTES} bytes")
         try:
-            document = json.loads(body) if body else {}
+            document = json.loads(body) if body or key is not None else {}
         except (ValueError, RecursionError):
-            return _bad("the body is not JSON; expected a JSON object as ComfyUI takes it")
+            return _bad("the body is not JSON; expected it as ComfyUI takes it")
+        if key is not None:
+            document = {key: document}
         if not isinstance(document, dict):
             return _bad("the body is no JSON object; expected one as ComfyUI takes it")
         wrong = shapes.wrong(name, document)
@@ -135,7 +142,7 @@ class _Own:
         self._must_own(str(prompt_id), decision)
         return {"prompt_id": str(prompt_id)}
 
-    async def memory(self, body: dict[str, Any], _: Decision) -> dict[str, Any]:
+    async def as_it_is(self, body: dict[str, Any], _: Decision) -> dict[str, Any]:
         return body
 
     def _must_own(self, prompt_id: str, decision: Decision) -> None:

@@ -19,15 +19,15 @@ from .comfyui import Comfyui
 from .forms import Form, WrongForm
 from .gate import Gate
 from .heads import question_of
+from .unkept import Unkept
 
 _NOT_KEPT = (
-    "found a form that is right and a ComfyUI that could not keep the file; expected neither a folder of the file's "
-    "name nor a file in the place of subfolder, for a mask a picture of the original's size, and room on the disk: "
-    "try another name; if that does not help, the operator looks at ComfyUI's log"
+    "found an upload that seems right and a ComfyUI that could not keep the file; expected room on the disk, and a "
+    "name that is free: try another one; if that does not help, the operator looks at ComfyUI's log"
 )
 
 
-def routes(gate: Gate, comfyui: Comfyui) -> APIRouter:
+def routes(gate: Gate, comfyui: Comfyui, unkept: Unkept) -> APIRouter:
     """What the edge sends here instead of to ComfyUI: POST to /upload/image and /upload/mask."""
     router = APIRouter(prefix="/_uploads", include_in_schema=False)
 
@@ -61,6 +61,10 @@ def routes(gate: Gate, comfyui: Comfyui) -> APIRouter:
                 return _refused(form.wrong)
             return answers.error(502, "unavailable", "ComfyUI does not answer; it may be starting")
         if status == 500:
+            with suppress(aiohttp.ClientError, TimeoutError, OSError):
+                reason = await unkept.reason(form)
+                if reason is not None:
+                    return _refused(reason)
             return answers.error(500, "not_kept", _NOT_KEPT)
         return Response(content, status, media_type=media)
 

@@ -268,6 +268,18 @@ class TestOwnJobs:
         answers = [with_comfyui.ask("POST", "/_jobs/free", "operator", body) for body in (b"", b"x", b"[]")]
         assert [answer.status for answer in answers] == [200, 400, 400]
 
+    def test_settings_are_an_admins_and_json(self, with_comfyui: Service, comfyui: Server) -> None:
+        def sent(route: str, body: bytes, who: str = "operator") -> int:
+            return with_comfyui.ask("POST", f"/_jobs/settings{route}", who, body).status
+
+        assert sent("", b'{"a": 1}', "ann") == sent("/b", b"2", "ann") == 403
+        assert [sent("", b'{"a": 1}'), sent("/b%20c", b"[2]"), sent("/d", b"null")] == [200] * 3
+        assert comfyui.ask("GET", "/settings").json() == {"a": 1, "b c": [2], "d": None}
+        for route, body in (("", b"x"), ("", b"[]"), ("/b", b"x"), ("/b", b"")):
+            assert sent(route, body) == 400
+            assert comfyui.ask("POST", f"/settings{route}", body).status == 500
+        assert with_comfyui.post("/_jobs/free/x", {}, "operator").status == 404
+
     def test_the_log_tells_of_the_path_that_was_sent(
         self, service: Service, caplog: pytest.LogCaptureFixture
     ) -> None:

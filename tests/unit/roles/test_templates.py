@@ -193,7 +193,7 @@ class TestTheEdgesConfiguration:
 
     def test_what_only_the_edge_may_ask_is_asked_by_nobody_else(self) -> None:
         locations = {one.words[-1]: one for one in public_server(nginx_conf()).all("location")}
-        for name in ("/_auth", "/_jobs/", "/_uploads/"):
+        for name in ("/_auth", "/_jobs/", "/_uploads/", "/_views/"):
             assert locations[name].all("internal"), name
         opened = {name for name, one in locations.items() if not one.all("internal") and name[0] != "@"}
         assert opened == {"/", "/login", "/logout", "/healthz", "/readyz", "/metrics", "/v1/"}
@@ -257,7 +257,16 @@ class TestTheEdgesConfiguration:
             ("POST /upload/other", ""),
             ("POST /api/api/upload/image", ""),
             ("POST /api/free", "/_jobs"),
-            ("POST /settings", ""),
+            ("POST /settings", "/_jobs"),
+            ("POST /api/settings/Comfy.Locale", "/_jobs"),
+            ("POST /free/x", ""),
+            ("GET /settings", ""),
+            ("POST /userdata/x", ""),
+            ("GET /view", "$makes_a_picture"),
+            ("HEAD /api/view", "$makes_a_picture"),
+            ("GET /view/", ""),
+            ("POST /view", ""),
+            ("GET /view_metadata", ""),
         ],
     )
     def test_what_its_body_decides_goes_through_the_service_api(self, request_: str, place: str) -> None:
@@ -269,6 +278,26 @@ class TestTheEdgesConfiguration:
         second = [one for one in public_server(nginx_conf()).inside if one.words[0] == "if"][1]
         assert second.words == ("if", "($by_its_body)")
         assert second.one("rewrite").words[1:] == ("^(?:/api)?(/.*)$", "$by_its_body$1", "last")
+
+    @pytest.mark.parametrize(
+        ("query", "goes"),
+        [
+            ("filename=x.png&preview=webp;90", True),
+            ("channel=rgb&filename=x.png", True),
+            ("filename=x.png&preview", True),
+            ("filename=x.png&preview&type=output", True),
+            ("filename=x.png&%70review=", True),
+            ("filename=x.png&chann%65l", True),
+            ("filename=a%20preview=.png&type=output", False),
+            ("filename=preview&subfolder=channel=a&rand=0.1", False),
+            ("filename=x.png&previews=1", False),
+            ("", False),
+        ],
+    )
+    def test_what_makes_a_picture_goes_there_too(self, query: str, goes: bool) -> None:
+        leads = nginx_conf().one("map", "$args", "$makes_a_picture").inside
+        (pattern,) = [one.words[0] for one in leads if one.words[1] == "/_views"]
+        assert bool(re.search(pattern.removeprefix("~"), query)) is goes
 
     def test_no_credential_is_handed_on(self) -> None:
         root = public_server(nginx_conf()).one("location", "/")

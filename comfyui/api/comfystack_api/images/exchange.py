@@ -37,6 +37,15 @@ class Exchange:
             raise Refused(502, "upload_unwritable", found) from None
         return ImageRef(file.name, FOLDER, "input")
 
+    def mark(self, kind: str, key: str) -> ImageRef | None:
+        """An empty file in our folder of that kind, if we have one: what leads there is a way."""
+        folder = {"input": self._incoming, "output": self._outgoing}.get(kind)
+        if folder is None:
+            return None
+        file = folder / f"{key}-mark.txt"
+        file.touch(0o644)
+        return ImageRef(file.name, FOLDER, kind)
+
     def expect(self, graph: Graph, job: str) -> None:
         """Results of this graph come into our folder, under a name that nobody guesses."""
         for node in graph.values():

@@ -133,9 +133,10 @@ def _referenced(folders: Folders, filename: str, kind: str, subfolder: str) -> P
     root = root or folders.directory(kind)
     if root is None:
         raise _Refused(400)
-    folder = plain_path(root / subfolder)
-    if not folder.is_relative_to(root):
+    folder = root / subfolder
+    if not plain_path(folder).is_relative_to(root):
         raise _Refused(403)
+    # As on a real server with its dots in it: it leads only through folders that there are.
     return folder / Path(name).name
 
 
