@@ -89,12 +89,14 @@ def test_each_custom_node_is_a_layer_of_its_own() -> None:
     text = rendering.render(
         "comfyui/image/Dockerfile.j2", "comfyui_image", rendering.LEAST, _comfyui_image_nodes=nodes
     )
-    copied = [line for line in text.splitlines() if line.startswith("COPY custom_nodes")]
-    assert copied == [
-        f"COPY custom_nodes/{name}/ /opt/comfyui/custom_nodes/{name}/" for name in ("one", "two")
-    ]
+    *stages, image = text.split("\nFROM ")
+    for number, node in enumerate(("one", "two"), 1):
+        taken = f"COPY custom_nodes/{node}/ /opt/comfyui/custom_nodes/{node}/"
+        assert f"scratch AS node-{number}\n{taken}" in [stage.strip() for stage in stages]
+    copied = [f"COPY --from=node-{number} / /" for number in (1, 2)]
+    assert re.findall(r"(?m)^COPY --from=node.*", image) == copied
     # What is changed more often stands lower, and leaves what is above it in the cache; nothing follows.
-    assert text.index("/opt/venv /opt/venv") < text.index("COPY ComfyUI/ ") < text.index(copied[0])
+    assert text.index("/opt/venv /opt/venv") < text.index("COPY ComfyUI/ /") < text.index(copied[0])
     assert not re.search("^(COPY|RUN|ADD|WORKDIR)", text.partition(copied[-1])[2], re.MULTILINE)
 
 
