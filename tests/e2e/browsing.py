@@ -21,6 +21,8 @@ from .site import Lab
 # As packages of Debian, of Google and of Ubuntu call it.
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+# The page that Chromium then shows in place of the one that was asked for may come when the next is under way.
+ITS_PAGE = 'interrupted by another navigation to "chrome-error://'
 # A desktop and a telephone.
 WIDTHS: dict[str, ViewportSize] = {
     "wide": {"width": 1280, "height": 800},
@@ -82,7 +84,7 @@ def visit(page: Page, url: str) -> Response:
         try:
             answer = page.goto(url, wait_until="networkidle")
         except Error as error:
-            if NETWORK_CHANGED not in str(error):
+            if not any(text in str(error) for text in (NETWORK_CHANGED, ITS_PAGE)):
                 raise
             continue
         if not any(NETWORK_CHANGED in one for one in lost):
