@@ -1,4 +1,4 @@
-"""Who comes in: every route for nobody, a wrong token, a revoked one, a user and an admin; browsers; guessing."""
+"""Who comes in: every route for nobody, a wrong, revoked or expired token, a user and an admin; browsers; guessing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import aiohttp
@@ -24,6 +26,8 @@ from .site import BIN, Lab
 
 ORIGIN = f"https://{PUBLIC_NAME}"
 BAD = "0" * 64
+# In which a token with an end is made, and signed in with, before it ends.
+LIFE_SECONDS = 30
 # In the guest, at the edge itself: nothing in between makes an address plainer than it was sent.
 _ASK = """
 import http.client, json, sys
@@ -155,14 +159,19 @@ class Who:
     other: str
     admin: str
     revoked: str
+    expired: str
+    # The cookie of a session that was begun with the expired one in time.
+    outlived: str
 
     def strangers(self) -> list[tuple[str, dict[str, str]]]:
-        """No token, a wrong and a revoked one, in each way of bringing one (in the address: see `in_address`)."""
+        """No token, a wrong, a revoked and an expired one, in each way of bringing one but that of `in_address`."""
         found: list[tuple[str, dict[str, str]]] = [
             ("nobody", {}),
             ("an empty one", {"Authorization": "Bearer "}),
+            ("a session of an expired one", {"Cookie": self.outlived}),
         ]
-        for name, token in (("a wrong one", BAD), ("a revoked one", self.revoked)):
+        wrong = {"a wrong one": BAD, "a revoked one": self.revoked, "an expired one": self.expired}
+        for name, token in wrong.items():
             found += [
                 (f"{name} as bearer", {"Authorization": f"Bearer {token}"}),
                 (f"{name} as key", {"X-API-Key": token}),
@@ -171,15 +180,24 @@ class Who:
         return found
 
     def in_address(self, path: str) -> list[str]:
-        return [f"{path}{'&' if '?' in path else '?'}token={token}" for token in (BAD, self.revoked, "")]
+        wrong = (BAD, self.revoked, self.expired, "")
+        return [f"{path}{'&' if '?' in path else '?'}token={token}" for token in wrong]
 
 
 @pytest.fixture(scope="module")
 def who(lab: Lab, deployed: Done) -> Iterator[Who]:
+    end = datetime.now(UTC) + timedelta(seconds=LIFE_SECONDS)
+    expired = tokens(lab, "create", "e2e-expired", "--scope", "admin", "--expires", f"{end:%FT%TZ}")["token"]
+    browser = Browser(lab)
+    assert browser.ask("POST", "/login", {"token": expired})[0] == 303
+    ways: Requests = [("GET", "/queue", head) for head in (bearer(expired), {"Cookie": browser.cookie})]
+    assert at_the_edge(lab, ways) == [200, 200]
     made = {name: tokens(lab, "create", f"e2e-{name}")["token"] for name in ("user", "other", "revoked")}
     tokens(lab, "revoke", "e2e-revoked")
-    yield Who(made["user"], made["other"], lab.secret("token"), made["revoked"])
-    for name in ("user", "other"):
+    while datetime.now(UTC) <= end:
+        time.sleep(1)
+    yield Who(made["user"], made["other"], lab.secret("token"), made["revoked"], expired, browser.cookie)
+    for name in ("user", "other", "expired"):
         tokens(lab, "revoke", f"e2e-{name}")
 
 
@@ -363,6 +381,25 @@ def test_a_session_ends_with_its_token_and_tokens_are_exchanged_without_a_gap(la
     tokens(lab, "revoke", "e2e-second")
 
 
+def test_a_token_that_has_expired_is_told_so_and_has_ended_its_session_too(
+    lab: Lab, who: Who, tmp_path: Path
+) -> None:
+    browser = Browser(lab, who.outlived)
+    status, headers = browser.ask("GET", "/queue")
+    assert (status, headers["location"]) == (303, "/login?next=%2Fqueue")
+    assert browser.socket_opens(ORIGIN) == 401
+    assert Browser(lab).ask("POST", "/login", {"token": who.expired})[0] == 401
+    told = ask_with(lab, who.expired, tmp_path, "queue")
+    assert (told.code, "answered 401: the token has expired" in told.output) == (3, True), told
+    told = ask_with(lab, who.revoked, tmp_path, "queue")
+    assert (told.code, "answered 401: the token was not accepted" in told.output) == (3, True), told
+    listed = {one["name"]: one for one in tokens(lab, "list")["tokens"]}
+    assert (listed["e2e-expired"]["expired"], listed["e2e-user"]["expired"]) == (True, False)
+    log = lab.guest("audit-expired", "docker logs api 2>&1")
+    line = next(line for line in reversed(log.splitlines()) if '"expired-token"' in line)
+    assert '"token": "e2e-expired"' in line
+
+
 def test_guessing_through_the_public_name_is_slowed_down_and_no_user_is_shut_out(lab: Lab, who: Who) -> None:
     browser = Browser(lab)
     assert browser.ask("GET", "/queue", None, **bearer(who.user))[0] == 200
@@ -388,7 +425,7 @@ def test_each_decision_is_one_line_of_the_log_without_a_secret(lab: Lab, who: Wh
         "query",
     )
     edge = lab.guest("edge-log", "docker logs edge 2>&1")
-    for token in (who.user, who.other, who.revoked):
+    for token in (who.user, who.other, who.revoked, who.expired):
         assert token not in log
         assert token not in edge
 
@@ -409,19 +446,16 @@ def test_nobody_is_let_in_while_the_service_is_away(lab: Lab, who: Who) -> None:
     assert at_the_edge(lab, [("GET", "/queue", bearer(who.admin))]) == [200]
 
 
-def test_the_client_tells_a_user_what_the_scope_does_not_reach(lab: Lab, who: Who, tmp_path: Any) -> None:
-    file = tmp_path / "user.token"
-    file.write_text(who.user)
+def ask_with(lab: Lab, token: str, room: Path, *words: str) -> Done:
+    """A command of the client's with a token that is not the access file's."""
+    file = room / "token"
+    file.write_text(token)
     file.chmod(0o600)
-    command = [
-        str(BIN / "comfystack"),
-        "tokens",
-        "list",
-        "--access",
-        str(lab.access_file),
-        "--token-file",
-        str(file),
-    ]
-    done = run("user-lists-tokens", command, bare_environment(), 60)
+    way = ("--access", str(lab.access_file), "--token-file", str(file))
+    return run("-".join(words), [str(BIN / "comfystack"), *words, *way], bare_environment(), 60)
+
+
+def test_the_client_tells_a_user_what_the_scope_does_not_reach(lab: Lab, who: Who, tmp_path: Path) -> None:
+    done = ask_with(lab, who.user, tmp_path, "tokens", "list")
     assert done.code == 3
     assert "answered 403" in done.output

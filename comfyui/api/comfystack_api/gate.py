@@ -27,6 +27,7 @@ STATUS = {
     "no-number": 400,
     "no-token": 401,
     "unknown-token": 401,
+    "expired-token": 401,
     "admin-only": 403,
     "other-origin": 403,
     "not-yours": 403,
@@ -38,6 +39,8 @@ MESSAGES = {
     "numbers, such as max_items=10",
     "no-token": "found no valid token; expected Authorization: Bearer TOKEN or X-API-Key: TOKEN",
     "unknown-token": "found no valid token; expected Authorization: Bearer TOKEN or X-API-Key: TOKEN",
+    # Told to nobody but who has that very token, or its session.
+    "expired-token": "found a token that has expired; expected one that is valid: ask whoever gave you this one",
     "admin-only": "this needs a token of scope admin; ask the operator",
     "other-origin": "the request comes from a page of another site",
     "not-yours": "the job belongs to another token",
@@ -166,10 +169,13 @@ class Gate:
             if wait:
                 return Decision("throttled", via, wait=wait)
             token = self.tokens.find(secret)
-            remember = self.guesses.was_right if token else self.guesses.was_wrong
+            right = token is not None and not self.tokens.ended(token)
+            remember = self.guesses.was_right if right else self.guesses.was_wrong
             remember(question.address, digest)
         if token is None:
             return Decision("unknown-token", via)
+        if self.tokens.ended(token):
+            return Decision("expired-token", via, token)
         if token.scope != "admin" and not user_may(question.method, question.path):
             return Decision("admin-only", via, token)
         return Decision("ok", via, token)

@@ -44,7 +44,7 @@ class Sessions:
         return secret
 
     def find(self, secret: str) -> Token | None:
-        """The token whose session this is, while both are valid."""
+        """The token whose session this is, while that lasts. The token itself may have ended: the caller asks."""
         rows = self._state.rows(
             "SELECT token_digest FROM sessions WHERE digest = ? AND expires > ?",
             (digest_of(secret), time.time()),

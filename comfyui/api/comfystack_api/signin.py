@@ -15,6 +15,8 @@ from .gate import MESSAGES, Gate
 from .heads import question_of
 
 FORM_BYTES = 4096
+WRONG = "This token is not valid."
+EXPIRED = "This token has expired. Ask whoever gave it to you for another."
 
 _STYLE = """
  body { font: 16px/1.5 system-ui, sans-serif; max-width: 24rem; margin: 4rem auto; padding: 0 1rem; }
@@ -91,8 +93,9 @@ def routes(gate: Gate) -> APIRouter:
     async def shown(request: Request) -> Response:
         question = question_of(request)
         here = gate.sessions.find(sessions.of_cookies(question.headers.get("cookie", "")))
-        if here is None:
-            return _form(request.query_params.get("next", "/"))
+        ended = here is not None and gate.tokens.ended(here)
+        if here is None or ended:
+            return _form(request.query_params.get("next", "/"), EXPIRED if ended else "")
         body = _SIGNED_IN.format(name=html.escape(here.name))
         return HTMLResponse(page("Signed in", body), 200, HEADERS)
 
@@ -112,8 +115,9 @@ def routes(gate: Gate) -> APIRouter:
                 "Cache-Control": "no-store",
             }
             return RedirectResponse(local(target), 303, headers)
-        wrong = "This token is not valid." if decision.status == 401 else MESSAGES[decision.reason]
-        return _form(target, wrong, decision.status, decision.wait)
+        told = {"no-token": WRONG, "unknown-token": WRONG, "expired-token": EXPIRED}
+        message = told.get(decision.reason, MESSAGES[decision.reason])
+        return _form(target, message, decision.status, decision.wait)
 
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:

@@ -10,6 +10,8 @@ from typing import Any
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (
     name TEXT PRIMARY KEY, scope TEXT NOT NULL, digest TEXT NOT NULL UNIQUE, created REAL NOT NULL);
+-- Beside the tokens, not in their rows: so a state of an earlier version is read as it is, and by it.
+CREATE TABLE IF NOT EXISTS ends (digest TEXT PRIMARY KEY, expires REAL);
 CREATE TABLE IF NOT EXISTS revoked (digest TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
     digest TEXT PRIMARY KEY, token_digest TEXT NOT NULL, expires REAL NOT NULL);

@@ -12,9 +12,12 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from comfystack import moments
 
 from .state import State
 
@@ -30,13 +33,14 @@ PRESENTABLE = re.compile(r"[!-~]{32,256}")
 
 @dataclass(frozen=True)
 class Token:
-    """One token by its digest; `source` says where it can be taken away for good."""
+    """One token by its digest; `source` says where it can be taken away for good. Times are seconds since 1970."""
 
     name: str
     scope: Scope
     digest: str
     source: Literal["inventory", "service"]
     created: float | None = None
+    expires: float | None = None
 
 
 class TokenError(Exception):
@@ -53,22 +57,26 @@ def digest_of(secret: str) -> str:
 
 
 class Tokens:
-    """All valid tokens; a changed file of the deployment is seen at the next question."""
+    """All tokens that nobody took away; a changed file of the deployment is seen at the next question."""
 
-    def __init__(self, file: Path, state: State) -> None:
-        self._file, self._state = file, state
+    def __init__(self, file: Path, state: State, clock: Callable[[], float] = time.time) -> None:
+        self._file, self._state, self._clock = file, state, clock
         self._seen: tuple[int, int, int] | None = None
         self._inventory: tuple[Token, ...] = ()
-        self._valid: tuple[Token, ...] = ()
+        self._known: tuple[Token, ...] = ()
         self._read()
 
     def all(self) -> tuple[Token, ...]:
-        """The valid tokens, the inventory's first."""
+        """The tokens, those that have ended among them, the inventory's first."""
         self._read()
-        return self._valid
+        return self._known
+
+    def ended(self, token: Token) -> bool:
+        """Whether its time is over: it is known, and opens nothing."""
+        return token.expires is not None and token.expires <= self._clock()
 
     def find(self, presented: str) -> Token | None:
-        """The token behind what was presented. Takes as long for a wrong one as for a right one."""
+        """The token behind what was presented, ended or not. Takes as long for a wrong one as for a right one."""
         if not PRESENTABLE.fullmatch(presented):
             return None
         return self.by_digest(digest_of(presented))
@@ -80,34 +88,51 @@ class Tokens:
                 found = token
         return found
 
-    def add(self, name: str, scope: str, digest: str) -> Token:
-        """A new token by its digest. Raises TokenError for a bad or taken name, or a digest that is known."""
+    def add(self, name: str, scope: str, digest: str, expires: str | None = None) -> Token:
+        """A new token by its digest. Raises TokenError for a bad or taken name or end, or a digest that is known."""
         if not NAME.fullmatch(name) or scope not in SCOPES or not DIGEST.fullmatch(digest):
             raise TokenError(
                 400,
                 "expected a name of 1 to 64 letters, digits, '.', '_' or '-', the scope user or admin, "
                 "and the token's SHA-256 in hexadecimal",
             )
+        end = self._end_to_come(expires)
         if any(token.name == name for token in self.all()):
             raise TokenError(409, f"there is a token named {name} already; revoke it, or choose another name")
         if any(token.digest == digest for token in self.all()):
             raise TokenError(409, "this token is there already, under another name")
         if self._state.rows("SELECT 1 FROM revoked WHERE digest = ?", (digest,)):
             raise TokenError(409, "this token was revoked; a revoked token does not come back")
-        self._state.run("INSERT INTO tokens VALUES (?, ?, ?, ?)", (name, scope, digest, time.time()))
+        # The end first, and also where there is none: whatever breaks in between, no token lives longer than it should.
+        self._state.run("INSERT OR REPLACE INTO ends VALUES (?, ?)", (digest, end))
+        self._state.run("INSERT INTO tokens VALUES (?, ?, ?, ?)", (name, scope, digest, self._clock()))
         self._combine()
-        return next(token for token in self._valid if token.name == name)
+        return next(token for token in self._known if token.name == name)
 
     def revoke(self, name: str) -> Token:
         """Takes a token away at once, the inventory's too. Raises TokenError where there is none of this name."""
         token = next((one for one in self.all() if one.name == name), None)
         if token is None:
             raise TokenError(404, f"there is no token named {name}")
-        self._state.run("INSERT OR IGNORE INTO revoked VALUES (?, ?)", (token.digest, time.time()))
+        self._state.run("INSERT OR IGNORE INTO revoked VALUES (?, ?)", (token.digest, self._clock()))
         self._state.run("DELETE FROM tokens WHERE digest = ?", (token.digest,))
+        self._state.run("DELETE FROM ends WHERE digest = ?", (token.digest,))
         self._state.run("DELETE FROM sessions WHERE token_digest = ?", (token.digest,))
         self._combine()
         return token
+
+    def _end_to_come(self, expires: str | None) -> float | None:
+        if expires is None:
+            return None
+        try:
+            end = moments.end_of(expires)
+        except ValueError as error:
+            raise TokenError(400, f"expires: {error}") from None
+        if end.timestamp() <= self._clock():
+            raise TokenError(
+                400, f"expires: found {end.isoformat()}, which is past; expected an end that is to come"
+            )
+        return end.timestamp()
 
     def _read(self) -> None:
         try:
@@ -124,7 +149,13 @@ class Tokens:
             return
         try:
             self._inventory = tuple(
-                Token(str(one["name"]), _scope(one["scope"]), str(one["sha256"]), "inventory")
+                Token(
+                    str(one["name"]),
+                    _scope(one["scope"]),
+                    str(one["sha256"]),
+                    "inventory",
+                    expires=moments.end_of(str(one["expires"])).timestamp() if "expires" in one else None,
+                )
                 for one in json.loads(self._file.read_text(encoding="utf-8"))
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -137,12 +168,13 @@ class Tokens:
     def _combine(self) -> None:
         gone = {digest for (digest,) in self._state.rows("SELECT digest FROM revoked")}
         made = [
-            Token(name, _scope(scope), digest, "service", created)
-            for name, scope, digest, created in self._state.rows(
-                "SELECT name, scope, digest, created FROM tokens ORDER BY created"
+            Token(name, _scope(scope), digest, "service", created, expires)
+            for name, scope, digest, created, expires in self._state.rows(
+                "SELECT name, scope, digest, created, expires FROM tokens LEFT JOIN ends USING (digest)"
+                " ORDER BY created"
             )
         ]
-        self._valid = tuple(token for token in (*self._inventory, *made) if token.digest not in gone)
+        self._known = tuple(token for token in (*self._inventory, *made) if token.digest not in gone)
 
 
 def _scope(text: object) -> Scope:

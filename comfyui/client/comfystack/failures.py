@@ -83,13 +83,18 @@ def of_connection(error: BaseException, peer: str) -> ComfyError:
     )
 
 
-def _words(body: bytes) -> str:
-    """What the service itself says in an error's JSON, after a colon; "" for any other body."""
+def _said(body: bytes, field: str) -> str:
+    """What the service itself says in an error's JSON; "" for any other body."""
     try:
-        text = json.loads(body)["error"]["message"]
+        return printable(str(json.loads(body)["error"][field]))
     except (ValueError, KeyError, TypeError):
         return ""
-    return f": {printable(str(text))}"
+
+
+def _words(body: bytes) -> str:
+    """The service's own message, after a colon."""
+    text = _said(body, "message")
+    return f": {text}" if text else ""
 
 
 def of_status(
@@ -98,6 +103,8 @@ def of_status(
     """The typed error for an HTTP status that the caller has no use for."""
     if status == 401:
         sent = "the token was not accepted" if has_token else "no token was sent"
+        if _said(body, "code") == "expired-token":
+            sent = "the token has expired"
         return AuthenticationError(
             f"{peer} answered 401: {sent}",
             "a token that the service knows",

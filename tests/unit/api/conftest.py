@@ -21,14 +21,19 @@ from comfystack_api.tokens import digest_of
 from tests.contract.server import Answer, Server, free_port, simulator, wait_for
 from tests.contract.weights import lay_models
 
-TOKENS = {name: f"{name}-" + name[0] * 40 for name in ("ann", "ben", "operator")}
+TOKENS = {name: f"{name}-" + name[0] * 40 for name in ("ann", "ben", "operator", "gone")}
 _SHARED = {"incoming_dir": "input", "outgoing_dir": "output"}
-SCOPES = {"ann": "user", "ben": "user", "operator": "admin"}
+SCOPES = {"ann": "user", "ben": "user", "operator": "admin", "gone": "admin"}
+# An admin's, so that no scope is what keeps it out.
+ENDS = {"gone": {"expires": "2020-01-31"}}
 
 
 def inventory(*names: str) -> str:
     """tokens.json as role api_service writes it."""
-    known = [{"name": name, "scope": SCOPES[name], "sha256": digest_of(TOKENS[name])} for name in names]
+    known = [
+        {"name": name, "scope": SCOPES[name], "sha256": digest_of(TOKENS[name]), **ENDS.get(name, {})}
+        for name in names
+    ]
     return json.dumps(known)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import yaml
 
 from tests.lab.names import ROOT
 
+from . import asking
 from .rendering import LEAST
 
 SITE = {name: value for name, value in LEAST.items() if name.startswith("site_")}
@@ -49,38 +46,10 @@ def _role(folder: Path) -> None:
 def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Case -> what preflight finds there."""
     room = tmp_path_factory.mktemp("preflight")
-    (room / "ansible").mkdir()
-    (room / "ansible" / "preflight").symlink_to(ROOT / "ansible" / "preflight")
     (room / "roles").mkdir()
     (room / "roles" / "site").symlink_to(ROOT / "roles" / "site")
     _role(room / "roles" / "two")
-    keep = {"content": "{{ preflight_findings | default([]) | to_json }}", "dest": "{{ kept }}"}
-    tasks = [
-        {"name": "Ask", "ansible.builtin.import_tasks": "preflight/host.yml"},
-        {"name": "Keep", "ansible.builtin.copy": keep},
-    ]
-    play = room / "ansible" / "play.yml"
-    play.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    common = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
-        "preflight_ping": "ansible.builtin.ping",
-        "preflight_roles": [],
-        "preflight_unreachable": "nobody there",
-    }
-    hosts = {case: {**common, **SITE, **CASES[case], "kept": str(room / case)} for case in CASES}
-    inventory = room / "inventory.yml"
-    inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(play)]
-    settings = {
-        "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": str(room / "roles"),
-    }
-    done = subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {case: json.loads((room / case).read_text()) for case in CASES}
+    return asking.findings(room, room / "roles", {case: {**SITE, **CASES[case]} for case in CASES})
 
 
 def test_a_setting_may_stand_on_what_the_site_leaves_at_its_default(findings: dict[str, list[str]]) -> None:

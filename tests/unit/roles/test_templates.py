@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleUndefinedVariable  # type: ignore[import-untyped]
+from comfystack.moments import end_of
 from comfystack_api.images.exchange import FOLDER
 from comfystack_api.settings import Settings, from_environment
 from hypothesis import example, given, settings
@@ -342,6 +343,13 @@ class TestTheEdgesConfiguration:
             {"name": "ann", "scope": "user", "sha256": digests[0]},
             {"name": "ben", "scope": "admin", "sha256": digests[1]},
         ]
+
+    def test_a_tokens_end_stands_beside_its_digest_as_the_service_reads_it(self) -> None:
+        ends = ("2027-01-31", "2027-01-31T18:00:00+02:00")
+        tokens = [{"name": f"{n}", "token": f"{n}" * 32, "expires": end} for n, end in enumerate(ends)]
+        text = rendering.render(TOKENS, "api_service", {**LEAST, "api_service_tokens": tokens})
+        read = [end_of(one["expires"]).isoformat() for one in json.loads(text)]
+        assert read == ["2027-02-01T00:00:00+00:00", "2027-01-31T16:00:00+00:00"]
 
     def test_a_configuration_that_nginx_could_not_read_is_found(self) -> None:
         for text in ("server { listen 80;", "}", "listen 80", "server { listen 80 }"):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .. import moments
 from ..errors import InputError
 from ..telling import add_json, tell
 from ..transport import Transport
@@ -48,14 +49,28 @@ def add_to(commands: Commands[argparse.ArgumentParser]) -> None:
     for made in (create, taken):
         made.add_argument("name", help="who will use it; appears in the service's logs")
         made.add_argument("--scope", choices=SCOPES, default="user", help="default: user")
+        made.add_argument(
+            "--expires",
+            metavar="END",
+            type=_end,
+            help="when it ends: a date, which counts until it is over in UTC, or a moment; default: never",
+        )
     revoke = actions.add_parser("revoke", help="make a token invalid at once, and end its sessions")
     revoke.set_defaults(action=_revoke)
     revoke.add_argument("name")
-    listed = actions.add_parser("list", help="the valid tokens by name")
+    listed = actions.add_parser("list", help="the tokens by name, but for revoked ones")
     listed.set_defaults(action=_list)
     for one in (create, taken, revoke, listed):
         add_json(one)
         service.add_arguments(one)
+
+
+def _end(text: str) -> str:
+    """An argparse type. Whether it is past is for the service to say: its clock is the one that ends the token."""
+    try:
+        return moments.end_of(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {moments.FORM}") from None
 
 
 def _exchange(
@@ -75,7 +90,7 @@ def _exchange(
             text = error.get("message") if isinstance(error, dict) else None
             raise InputError(
                 str(text or f"the service answered {reply.status} to {path}"),
-                "a name that fits, and a service that has tokens",
+                "a name that fits, an end that is to come, and a service that has tokens",
                 "look at `comfystack tokens list`",
             )
         return answer
@@ -83,9 +98,29 @@ def _exchange(
     return asyncio.run(once())
 
 
+def _route(name: str) -> str:
+    return f"{ROUTE}/{quote(name, safe='')}"
+
+
+def _until(one: Mapping[str, Any]) -> str:
+    """When it ends or has ended, "" for never."""
+    end = one.get("expires")
+    return f"{'expired' if one.get('expired') else 'until'} {end}" if end else ""
+
+
 def _add(args: argparse.Namespace, token: str) -> dict[str, Any]:
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return _exchange(args, "POST", body={"name": args.name, "scope": args.scope, "sha256": digest})
+    end = {"expires": args.expires} if args.expires else {}
+    made = _exchange(args, "POST", body={"name": args.name, "scope": args.scope, "sha256": digest, **end})
+    if end and not made.get("expires"):
+        # An earlier version leaves out what it does not know.
+        _exchange(args, "DELETE", _route(args.name))
+        raise InputError(
+            "the service knows no end of a token: it made one without, which has been revoked again",
+            "a service of this version",
+            "deploy it, or leave out --expires",
+        )
+    return made
 
 
 def _create(args: argparse.Namespace) -> None:
@@ -108,7 +143,8 @@ def _create(args: argparse.Namespace) -> None:
     except BaseException:
         args.out.unlink(missing_ok=True)
         raise
-    tell(args, f"{args.out}: token {args.name}, scope {args.scope}", {**made, "file": str(args.out)})
+    told = ", ".join(filter(None, (f"{args.out}: token {args.name}, scope {args.scope}", _until(made))))
+    tell(args, told, {**made, "file": str(args.out)})
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -130,7 +166,7 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _revoke(args: argparse.Namespace) -> None:
-    gone = _exchange(args, "DELETE", f"{ROUTE}/{quote(args.name, safe='')}")
+    gone = _exchange(args, "DELETE", _route(args.name))
     left = "; take it out of the inventory, too" if gone.get("source") == "inventory" else ""
     tell(args, f"token {args.name} is revoked{left}", gone)
 
@@ -138,7 +174,7 @@ def _revoke(args: argparse.Namespace) -> None:
 def _list(args: argparse.Namespace) -> None:
     answer = _exchange(args, "GET")
     lines = [
-        f"{one['name']:24} {one['scope']:6} {one['source']:10} {one['created'] or ''}".rstrip()
+        f"{one['name']:24} {one['scope']:6} {one['source']:10} {one['created'] or '':32} {_until(one)}".rstrip()
         for one in answer["tokens"]
     ]
     tell(args, "\n".join(lines), answer)
